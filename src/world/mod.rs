@@ -684,7 +684,7 @@ fn weight(due: Due) -> usize {
     match due {
         Due::Claim(_) => 16,
         Due::ClaimMore(_) | Due::KeepMore(_) | Due::HeardMore(_) => 8,
-        // Three connections that are opened, or some tens of checks that begin to wait.
+        // Two connections that are opened, or some tens of checks that begin to wait.
         Due::Checks => 32,
         // Sixteen packets, or peers that are lost.
         Due::Bfd => 16,

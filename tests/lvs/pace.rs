@@ -24,7 +24,7 @@ fn events_that_keep_coming_do_not_put_off_the_next_turn() {
 }
 
 #[test]
-fn a_large_file_is_in_the_table_within_two_seconds_of_pauses() {
+fn a_large_file_is_in_the_table_within_five_seconds_of_pauses() {
     let servers: Vec<VirtualServer> = (0u16..2_000)
         .map(|n| {
             let [a, b] = n.to_be_bytes();
@@ -38,6 +38,6 @@ fn a_large_file_is_in_the_table_within_two_seconds_of_pauses() {
     assert_eq!(b.table.values().map(|(_, d)| d.len()).sum::<usize>(), 32_000);
     // The bench takes no time for anything else.
     let pauses = b.now.mono.since(from);
-    assert!(pauses < Duration::from_secs(2), "{pauses:?}");
+    assert!(pauses < Duration::from_secs(5), "{pauses:?}");
     assert!(b.most <= 128 && b.most_checks <= 16, "{} {}", b.most, b.most_checks);
 }

@@ -241,7 +241,7 @@ fn a_verdict_that_may_change_is_looked_at_in_the_fast_interval() {
 }
 
 #[test]
-fn what_is_due_soon_begins_together_and_keeps_its_interval() {
+fn what_is_due_within_a_millisecond_begins_together_and_keeps_its_interval() {
     let mut b = Bench::new();
     many(1_000, &mut b, S, S, Some(&Does::Accepts));
     b.run(S * 5);
@@ -251,7 +251,7 @@ fn what_is_due_soon_begins_together_and_keeps_its_interval() {
         let first = times[0];
         for (n, at) in (0u32..).zip(times) {
             let off = at.0.abs_diff((first + S * n).0);
-            assert!(off <= 4_000_000, "{off} ns off: nothing adds up");
+            assert!(off <= 2_000_000, "{off} ns off: nothing adds up");
         }
     }
 }
@@ -270,10 +270,10 @@ fn all_at_once_begin_in_slices() {
             k.set(*s, vec![wanted(*s, spec(&c))], cx);
         }
     });
-    b.run(ms(310));
+    b.run(ms(490));
     let begun = b.opened.len();
     b.run(S);
-    assert!((900..1000).contains(&begun) && b.opened.len() == 1000, "three in 1 ms: {begun}");
+    assert!((900..1000).contains(&begun) && b.opened.len() == 1000, "two in 1 ms: {begun}");
 }
 
 #[test]

@@ -17,14 +17,14 @@ pub const CONNECTIONS: usize = 4096;
 /// Programs of checks at a time: so many shells need about 500 MB.
 pub const PROGRAMS: usize = 256;
 /// Checks that begin in one turn. To open a connection keeps the kernel busy for some 40 us, in which no armed advert leaves.
-pub(super) const SLICE: usize = 3;
-/// Shortest time between two turns in which checks begin: at most 30,000 begin in a second.
+pub(super) const SLICE: usize = 2;
+/// Shortest time between two turns in which checks begin: at most 20,000 begin in a second.
 pub(super) const PAUSE: Duration = Duration::from_micros(100);
 /// Longest time between two such turns.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// A check that is due within this time begins together with one that is due now, if the time is no more than a hundredth of its interval:
 /// a turn of its own would cost a third of what it takes to open a connection. Its next start counts from the time at which it was due.
-pub(super) const TOGETHER: Duration = Duration::from_millis(3);
+pub(super) const TOGETHER: Duration = Duration::from_millis(1);
 /// Steps of one turn that are no start: the end of a look whose time is over, some microseconds each.
 pub(super) const STEPS: usize = 16;
 
