@@ -2,6 +2,7 @@
 
 use crate::lab::daemon::{Conf, State, VIP, stand_in};
 use crate::lab::{Lab, until_true};
+use kalived::exit::ExitCode;
 
 /// So many virtual servers with a real server each, without checks.
 fn servers(count: usize) -> String {
@@ -49,12 +50,7 @@ fn a_large_file_with_a_mistake_that_forbids_a_start_starts_nothing() {
     for broken in ["    quorum\n", "    protocol {\n"] {
         let text = Conf::v3(150).text() + &servers(2_000) + &servers(1).replace("    delay_loop 60\n", broken);
         let mut daemon = lab.start_program(crate::lab::daemon::under_test(), &host, &text);
-        if broken.contains("quorum") {
-            assert_ne!(daemon.await_exit().code(), Some(0), "{}", daemon.log());
-            assert!(!daemon.log().contains("MASTER"), "{}", daemon.log());
-        } else {
-            // keepalived starts with what can be read of such a file, and so does kalived.
-            daemon.await_state(State::Master);
-        }
+        assert_eq!(daemon.await_exit().code(), Some(ExitCode::Config as i32), "{}", daemon.log());
+        assert!(!daemon.log().contains("MASTER"), "{}", daemon.log());
     }
 }
