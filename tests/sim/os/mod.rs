@@ -266,7 +266,7 @@ impl SimOs {
     }
 
     /// A datagram comes in on each socket that receives this group.
-    pub fn to_group(&mut self, group: IpAddr, d: &Datagram) {
+    pub fn multicast(&mut self, group: IpAddr, d: &Datagram) {
         let open = |f: &File| f.group == Some(group) && f.alive.strong_count() > 0;
         let fds: Vec<RawFd> = self.files.iter().filter(|(_, f)| open(f)).map(|(fd, _)| *fd).collect();
         for fd in fds {

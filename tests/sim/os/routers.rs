@@ -490,7 +490,7 @@ impl Run {
                 if !paused {
                     os.advance(self.now);
                 }
-                os.to_group(group, &datagram);
+                os.multicast(group, &datagram);
             }
         }
     }
