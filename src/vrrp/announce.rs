@@ -6,7 +6,7 @@
 //! - **Every address once before any twice.** An address that was not announced yet precedes those that were; and as long as the kernel
 //!   still adds addresses on the interface ([`Announcer::expect`]), none is announced a second time.
 //! - **Paced by completion.** One slice is in flight per interface; the next follows when [`Announcer::on_sent`] reports it. After
-//!   [`BURST`] frames the lane pauses: on a single processor the receiving end of a veth pair, a bridge or a container runs only while
+//!   `BURST` frames the lane pauses: on a single processor the receiving end of a veth pair, a bridge or a container runs only while
 //!   this loop sleeps, and frames that it cannot take are dropped without an error.
 //! - **No frame is lost.** A frame that was not sent (a full queue, an interface that is down) keeps its place and is tried again, with
 //!   growing pauses, until it has left.
