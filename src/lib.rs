@@ -19,7 +19,7 @@
 //! - `report`: the state of the daemon for `kalived status` and the dump files; `snapshot`: the state for the next process; `envelope`: the
 //!   header of a snapshot or a recording
 //! - `world`, which owns all of the above and passes events to them; `record`, its recorder, with `octets` (how an event's bytes are recorded)
-//! - `sys`, the only module with `unsafe`, libc and io_uring; `process`, the code that all processes share
+//! - `sys`, the only module that calls libc and io_uring; `process`, the code that all processes share
 //! - the processes: `guard` starts and watches the others and answers commands; `daemon` is the core, the loop around `World`; `helper`
 //!   makes the calls that may block; `cli` is the commands. `start` is the entry of each of them.
 //!

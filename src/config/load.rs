@@ -37,7 +37,7 @@ pub struct Loaded {
     pub tracked: BTreeSet<Box<str>>,
     /// Statements that later messages point to.
     pub said: Vec<Said>,
-    /// All statements: of a large file it takes long to free them, so that is done when nobody waits for it.
+    /// All statements. The caller frees them when no start or reload waits: a large file has half a million.
     pub(super) tree: Tree,
 }
 

@@ -14,22 +14,6 @@ use std::collections::BTreeSet;
 /// Smaller files are read as a whole: that takes some milliseconds.
 pub const LARGE: usize = 256 << 10;
 
-/// The scopes inside a `virtual_server`.
-const INSIDE: &[Scope] = &[
-    Scope::VirtualServer,
-    Scope::RealServer,
-    Scope::NetCheck,
-    Scope::AnyCheck,
-    Scope::HttpCheck,
-    Scope::Url,
-    Scope::SmtpCheck,
-    Scope::DnsCheck,
-    Scope::UdpCheck,
-    Scope::MiscCheck,
-    Scope::FileCheck,
-    Scope::BfdCheck,
-];
-
 /// One file with another text, and the disk for the rest.
 pub struct Reduced<'a> {
     /// Its path.
@@ -65,7 +49,8 @@ impl Files for Reduced<'_> {
 /// something that only the whole reader understands.
 pub fn without_servers(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len() / 8);
-    let mut scan = Scan { depth: 0, cutting: false, known: BTreeSet::new() };
+    let inside = Scope::VirtualServer.within();
+    let mut scan = Scan { depth: 0, cutting: false, inside, known: BTreeSet::new() };
     let (mut from, mut cut) = (0, false);
     let bytes = text.as_bytes();
     while from < bytes.len() {
@@ -86,6 +71,8 @@ struct Scan<'t> {
     depth: usize,
     // Within a block that is left out.
     cutting: bool,
+    // The scopes of a `virtual_server` and of the blocks in it.
+    inside: Vec<Scope>,
     // Words that may stand alone.
     known: BTreeSet<&'t str>,
 }
@@ -194,7 +181,7 @@ impl<'t> Scan<'t> {
                 _ => true,
             })
         };
-        let may = !INSIDE.iter().any(needs);
+        let may = !self.inside.iter().any(needs);
         if may {
             self.known.insert(word);
         }

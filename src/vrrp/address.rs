@@ -126,7 +126,7 @@ impl Addresses {
         let first = Bound::Included((ifindex, IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
         self.0.of_from(vr, after.map_or(first, Bound::Excluded))
     }
-    /// Whether the kernel has it for whoever wants it.
+    /// Whether the kernel has the address.
     pub fn is_held(&self, id: AddrId) -> bool {
         self.0.held_as(id).is_some()
     }

@@ -133,7 +133,8 @@ fn when_a_reload_replaces_all_servers_the_quorum_is_told_in_order() {
         assert_eq!(quorums(&b), [true]);
         b.happened.clear();
         b.load(&[], &file([21, 22]));
-        // Without alpha the new ones serve at once, so nothing was ever lost; with it nobody serves until one is found to.
+        // Without `alpha` the new servers are in the table at once, and the quorum is not lost. With it no server is in the table until a
+        // check has succeeded.
         assert_eq!(quorums(&b), if alpha { vec![false] } else { vec![] });
         b.verdict(0, 1, true);
         assert_eq!(quorums(&b), if alpha { vec![false, true] } else { vec![] });

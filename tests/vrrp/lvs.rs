@@ -276,12 +276,18 @@ fn successor(
     (new, changed)
 }
 
+/// A node with this instance and one virtual server.
+fn director(cfg: &InstanceConfig) -> Bench {
+    let mut b = Bench::new(cfg.clone());
+    b.offered();
+    b.serve(&[web()], &[]);
+    b
+}
+
 #[test]
 fn a_quorum_that_is_lost_keeps_its_instance_down_over_an_upgrade_and_brings_it_back_after_it() {
     let cfg = tracks(None);
-    let mut old = Bench::new(cfg.clone());
-    old.offered();
-    old.serve(&[web()], &[]);
+    let mut old = director(&cfg);
     old.live(3 * S, &[], &[web()]);
     old.live(6 * S, &[11, 12], &[web()]);
     assert_eq!(old.state(), State::Fault, "{:?}", old.log);
@@ -296,9 +302,7 @@ fn a_quorum_that_is_lost_keeps_its_instance_down_over_an_upgrade_and_brings_it_b
 #[test]
 fn a_quorum_that_is_there_changes_nothing_over_an_upgrade() {
     let cfg = tracks(None);
-    let mut old = Bench::new(cfg.clone());
-    old.offered();
-    old.serve(&[web()], &[]);
+    let mut old = director(&cfg);
     old.live(5 * S, &[11], &[web()]);
     assert_eq!(old.state(), State::Master);
     let snapshot = freeze(&mut old);
@@ -432,7 +436,10 @@ fn a_server_that_is_back_reaches_its_weight_slowly_also_over_an_upgrade() {
     let there = [Message::Service(http(), service), of(11, 30), of(12, 100)];
     let (mut new, changed) = successor(&old, vec![every(100, false)], snapshot, &[], &servers, &there);
     let first: Vec<u64> = changed.iter().filter_map(|c| weight(c)).collect();
-    assert!(changed.len() == 1 && (45..=55).contains(&first[0]), "it goes on where it was: {changed:?}");
+    assert!(
+        changed.len() == 1 && (45..=55).contains(&first[0]),
+        "the ramp continues at the weight it had reached: {changed:?}"
+    );
     let rest = new.live(12 * S, &[], &servers);
     let steps: Vec<u64> = rest.iter().filter_map(|(_, c)| weight(c)).collect();
     assert!(steps.windows(2).all(|w| w[0] < w[1]) && steps.last() == Some(&100), "{rest:?}");

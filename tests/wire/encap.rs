@@ -4,17 +4,14 @@
 //! The bytes are those of `ip route add ... proto 18` (iproute2 6.1, `strace -e write=3`), with v0 as interface 3.
 #![cfg(target_endian = "little")]
 
+use super::fib::{self, ip};
 use super::hex;
 use bytes::BytesMut;
-use kalived::route::{Encap, HopSpec, IpTunnel, METRIC_V6, Mode, ROUTE_PROTO, RouteId, RouteSpec, UNICAST};
+use kalived::route::{Encap, HopSpec, IpTunnel, Mode, RouteId, RouteSpec};
 use kalived::wire::netlink::{Kind, messages, new_route};
 use std::net::IpAddr;
 
 const HEAD: usize = 16 + 12;
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().expect("an address")
-}
 
 fn four(text: &str) -> [u8; 4] {
     let IpAddr::V4(a) = ip(text) else { panic!("IPv4") };
@@ -27,24 +24,7 @@ fn six(text: &str) -> [u8; 16] {
 }
 
 fn route(to: &str, len: u8, hops: &[HopSpec]) -> RouteSpec {
-    let to = ip(to);
-    let none = if to.is_ipv6() { ip("::") } else { ip("0.0.0.0") };
-    let metric = if to.is_ipv6() { METRIC_V6 } else { 0 };
-    RouteSpec {
-        id: RouteId { table: 254, to: (to, len), from: (none, 0), tos: 0, metric },
-        kind: UNICAST,
-        scope: 0,
-        proto: ROUTE_PROTO,
-        src: None,
-        hops: hops.to_vec(),
-        metrics: Vec::new(),
-        lock: 0,
-        realms: 0,
-        pref: None,
-        expires: None,
-        ttl_propagate: None,
-        mode: Mode::Alone,
-    }
+    RouteSpec { mode: Mode::Alone, ..fib::route(to, len, hops) }
 }
 
 fn hop(via: &str) -> HopSpec {

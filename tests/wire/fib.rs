@@ -11,12 +11,12 @@ use kalived::wire::netlink::{Kind, change_route, del_route, get_routes, messages
 use proptest::prelude::*;
 use std::net::IpAddr;
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
 /// A unicast route in the main table with these next hops.
-fn route(to: &str, len: u8, hops: &[HopSpec]) -> RouteSpec {
+pub(super) fn route(to: &str, len: u8, hops: &[HopSpec]) -> RouteSpec {
     let to = ip(to);
     let none = if to.is_ipv6() { ip("::") } else { ip("0.0.0.0") };
     let metric = if to.is_ipv6() { METRIC_V6 } else { 0 };

@@ -376,6 +376,25 @@ impl Scope {
         }
     }
 
+    /// This scope and those of all blocks in it, each once.
+    pub fn within(self) -> Vec<Scope> {
+        let mut all = vec![self];
+        let mut at = 0;
+        while let Some(scope) = all.get(at).copied() {
+            let blocks = scope.rows().iter().filter_map(|k| match k.form {
+                Form::Block(inner) => Some(inner),
+                _ => None,
+            });
+            for inner in blocks.chain(scope.shared().iter().copied()) {
+                if !all.contains(&inner) {
+                    all.push(inner);
+                }
+            }
+            at += 1;
+        }
+        all
+    }
+
     /// The scopes whose rows also hold here.
     pub fn shared(self) -> &'static [Scope] {
         match self {

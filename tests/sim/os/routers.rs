@@ -10,6 +10,7 @@
 use super::buffers::Datagram;
 use super::lan::{Shape, ancillary, name, own, priority};
 use super::route::Route;
+use super::run::each_seed;
 use super::{Left, Lie, Rates, SimOs};
 use crate::packet::{self, Advert};
 use crate::rng::Rng;
@@ -390,7 +391,7 @@ impl Run {
     }
 
     fn owners(&mut self, router: usize) -> Vec<usize> {
-        // A node without a process answers nobody: its host is off.
+        // A node without a process is a host that is off: its addresses do not count.
         (0..self.nodes.len()).filter(|n| self.nodes[*n].process.is_some() && self.has(*n, router)).collect()
     }
 
@@ -658,13 +659,7 @@ fn report(f: &Figures) -> String {
 fn routers() {
     let mut figures = Figures::default();
     let seeds = crate::number("KALIVED_SEEDS").map_or(SEEDS, |n| n / 20);
-    for seed in 0..seeds {
-        if let Some((rule, text)) = run(seed, None, &mut figures) {
-            panic!(
-                "seed {seed}: {rule:?}: {text}\nagain: KALIVED_ROUTERS={seed} cargo test --test sim one_set_of_routers -- --nocapture"
-            );
-        }
-    }
+    each_seed(seeds, ("KALIVED_ROUTERS", "one_set_of_routers"), |seed| run(seed, None, &mut figures));
     let _ = std::io::stderr().write_all(report(&figures).as_bytes());
     for rule in Rule::ALL {
         assert!(figures.demanded.get(&rule).is_some_and(|n| *n > 0), "{rule:?} was never demanded");

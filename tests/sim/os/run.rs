@@ -195,16 +195,24 @@ fn report(f: &Figures) -> String {
     out + "  faults: " + &faults.join(", ") + "\n"
 }
 
+/// Runs the seeds from 0 on, up to the first violation. `again`: the environment variable and the test that repeat one of them.
+pub fn each_seed<R: core::fmt::Debug>(
+    seeds: u64,
+    again: (&str, &str),
+    mut run: impl FnMut(u64) -> Option<(R, String)>,
+) {
+    for seed in 0..seeds {
+        if let Some((rule, text)) = run(seed) {
+            let (name, test) = again;
+            panic!("seed {seed}: {rule:?}: {text}\nagain: {name}={seed} cargo test --test sim {test} -- --nocapture");
+        }
+    }
+}
+
 #[test]
 fn loops() {
     let mut figures = Figures::default();
-    for seed in 0..SEEDS {
-        if let Some((rule, text)) = run(seed, None, &mut figures) {
-            panic!(
-                "seed {seed}: {rule:?}: {text}\nagain: KALIVED_LOOP={seed} cargo test --test sim one_loop -- --nocapture"
-            );
-        }
-    }
+    each_seed(SEEDS, ("KALIVED_LOOP", "one_loop"), |seed| run(seed, None, &mut figures));
     let _ = std::io::stderr().write_all(report(&figures).as_bytes());
     for rule in Rule::ALL {
         assert!(figures.demanded.get(&rule).is_some_and(|n| *n > 0), "{rule:?} was never demanded");
