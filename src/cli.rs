@@ -7,6 +7,7 @@
 use crate::config::allow;
 use crate::exit::ExitCode;
 use crate::process::reading::{Colour, Reading};
+use crate::sys::namespace::is_name;
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,6 +29,13 @@ pub use ask::{Ask, Format};
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/kalived/kalived.conf", "/etc/keepalived/keepalived.conf"];
 /// Pid file. It differs from keepalived's, so that both can be installed side by side and neither takes the other for itself.
 pub const DEFAULT_PID_FILE: &str = "/run/kalived.pid";
+
+/// The pid file of a kalived in this network namespace, unless `-p` names one: several may run on one host.
+pub fn pid_file_in(namespace: &str) -> PathBuf {
+    let default = PathBuf::from(DEFAULT_PID_FILE);
+    let stem = default.file_stem().unwrap_or_default().to_string_lossy();
+    default.with_file_name(format!("{stem}-{namespace}.pid"))
+}
 
 /// The number of syslog's facility local0.
 const LOCAL0: u8 = 16;
@@ -51,8 +59,12 @@ pub struct Options {
     pub dont_respawn: bool,
     /// `-t`: check the configuration only; the file for the findings in place of standard error.
     pub test: Option<Option<PathBuf>>,
-    /// `-p`.
+    /// `-p`, or the file that follows from `-s`.
     pub pid_file: PathBuf,
+    /// `-s`: the network namespace, in place of the configuration's `net_namespace`.
+    pub namespace: Option<String>,
+    /// Neither `-p` nor `-s`: `net_namespace` may name another pid file.
+    pub pid_by_default: bool,
     /// `-r`: the file for the process number of the core, beside `pid_file`.
     pub core_pid_file: Option<PathBuf>,
     /// The format and selection of messages about the configuration.
@@ -137,7 +149,6 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('a'), "address-monitoring", Value::None, Loss::Ignored),
     (Some('x'), "snmp", Value::None, Loss::Ignored),
     (Some('A'), "snmp-agent-socket", Value::Needed, Loss::Ignored),
-    (Some('s'), "namespace", Value::Needed, Loss::Wrong("start it with `ip netns exec` instead")),
     (Some('m'), "core-dump", Value::None, Loss::Ignored),
     (Some('M'), "core-dump-pattern", Value::Maybe, Loss::Ignored),
     (Some('u'), "umask", Value::Needed, Loss::Ignored),
@@ -268,6 +279,13 @@ fn command() -> Command {
                 .long("vrrp_pid")
                 .value_name("FILE")
                 .help("Pid file of the process that speaks VRRP; none without this option"),
+        )
+        .arg(
+            Arg::new("namespace")
+                .short('s')
+                .long("namespace")
+                .value_name("NAME")
+                .help("Run in this network namespace, in place of the one that net_namespace names"),
         )
         .arg(Arg::new("helper").long("helper").action(ArgAction::SetTrue).hide(true))
         .arg(Arg::new("signum").long("signum").value_name("NAME").help("Print the number of the signal for NAME"))
@@ -442,6 +460,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         }
         (word, file) => word.or(file).cloned(),
     };
+    let namespace = m.get_one::<String>("namespace").cloned();
+    if let Some(name) = namespace.as_ref().filter(|n| !is_name(n)) {
+        return Parsed::Say(no_name(name), ExitCode::Fatal);
+    }
     let mut ignored = Vec::new();
     for (short, long, _, loss) in FOREIGN.iter().filter(|f| given(&m, f.1)) {
         let name = short.map_or_else(|| format!("--{long}"), |s| format!("-{s} (--{long})"));
@@ -465,7 +487,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         facility: m.get_one::<u8>("log-facility").map(|n| LOCAL0 + n),
         dont_respawn: m.get_flag("dont-respawn"),
         test: given(&m, "config-test").then(|| m.get_one::<String>("config-test").map(PathBuf::from)),
-        pid_file: m.get_one::<String>("pid").map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from),
+        pid_file: match (m.get_one::<String>("pid"), &namespace) {
+            (Some(file), _) if given(&m, "pid") => file.into(),
+            (_, Some(name)) => pid_file_in(name),
+            (_, None) => DEFAULT_PID_FILE.into(),
+        },
+        pid_by_default: !given(&m, "pid") && namespace.is_none(),
+        namespace,
         core_pid_file: m.get_one::<String>("vrrp_pid").map(PathBuf::from),
         report,
         ignored,
@@ -478,6 +506,10 @@ pub fn facility(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
         Parsed::Run(options) => options.facility,
         _ => None,
     }
+}
+
+fn no_name(name: &str) -> String {
+    format!("kalived: -s {name}: expected the name of a network namespace, as `ip netns list` prints it\n")
 }
 
 fn given(m: &ArgMatches, name: &str) -> bool {
@@ -544,6 +576,19 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_has_a_pid_file_of_its_own() {
+        let of = |line: &str| {
+            let o = run(line);
+            (o.pid_file.display().to_string(), o.pid_by_default)
+        };
+        assert_eq!(run("kalived -s blue").namespace.as_deref(), Some("blue"));
+        assert_eq!(of("kalived --namespace=blue -n"), ("/run/kalived-blue.pid".into(), false));
+        assert_eq!(of("kalived -s blue -p /run/kalived.pid"), ("/run/kalived.pid".into(), false));
+        assert_eq!(of("kalived -p /run/kalived.pid"), ("/run/kalived.pid".into(), false));
+        assert_eq!(of("kalived"), ("/run/kalived.pid".into(), true));
+    }
+
+    #[test]
     fn a_test_may_name_its_log() {
         assert_eq!(run("kalived -f x").test, None);
         assert_eq!(run("kalived -t -f x").test, Some(None));
@@ -604,7 +649,9 @@ mod tests {
     #[test]
     fn nothing_is_dropped_in_silence() {
         assert_eq!(code("kalived --nonsense"), ExitCode::Fatal);
-        assert_eq!(code("kalived -s ns -n"), ExitCode::Fatal);
+        for no in ["kalived -s", "kalived -n -s a/b", "kalived -s ..", "kalived --namespace="] {
+            assert_eq!(code(no), ExitCode::Fatal, "{no}");
+        }
         assert_eq!(run("kalived -R -d -x").ignored.len(), 2);
         let facility = |line: &str| run(line).facility;
         assert_eq!((facility("kalived -D -S 1"), facility("kalived --log-facility=7")), (Some(17), Some(23)));

@@ -6,6 +6,7 @@
 use crate::cli::tools::{self, default_file};
 use crate::cli::{self, Options, Parsed, client};
 use crate::config::files::STDIN;
+use crate::config::Loaded;
 use crate::config::image;
 use crate::config::model::Config;
 use crate::config::verdict::Wanted;
@@ -31,7 +32,7 @@ use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::lockfile::{self, Lock, Open, Refused, is_left_over, open_own};
 use crate::sys::pidfile::PidFile;
-use crate::sys::{child, clock, logfd, memfd, sched, signal, unixsock};
+use crate::sys::{child, clock, logfd, memfd, namespace, sched, signal, unixsock};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -105,12 +106,25 @@ fn start(options: &Options) -> u8 {
     // The file is read again later, when the working directory has changed.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
     let kept = snapshot_path(&lockfile::lock_path(&options.pid_file));
+    let namespace_of = |loaded: &Loaded| options.namespace.clone().or_else(|| loaded.config.root.net_namespace.as_deref().map(str::to_owned));
     // The virtual routers start first where no command waits for messages about the rest, and no process before this one has left virtual
     // servers that are to stay.
     let fresh = !kept.exists() && systemd::stored(&|name| std::env::var(name).ok(), std::process::id()).is_empty();
     let quick = (options.foreground && fresh).then(|| tools::read_quickly(&path, &options.report)).flatten();
+    // Where it runs decides where a process before this one left what is to stay.
+    let quick = quick.filter(|loaded| options.namespace.is_some() || namespace_of(loaded).is_none());
     let incomplete = quick.is_some();
     let mut loaded = quick.unwrap_or_else(|| tools::read(&path, &options.report));
+    let mut pid_path = options.pid_file.clone();
+    if let Some(name) = namespace_of(&loaded).filter(|_| loaded.fatal().is_none()) {
+        if let Err((why, code)) = enter(&name) {
+            say(&why);
+            return code as u8;
+        }
+        if options.pid_by_default {
+            pid_path = cli::pid_file_in(&name);
+        }
+    }
     tools::look(&mut loaded, &options.report, tools::For::Run);
     let entries = entry::entries(&loaded);
     let fatal = loaded.fatal();
@@ -143,7 +157,7 @@ fn start(options: &Options) -> u8 {
         say(&format!("daemon is already running ({} is locked)", path.display()));
         ExitCode::Fatal as u8
     };
-    let lock_file = lockfile::lock_path(&options.pid_file);
+    let lock_file = lockfile::lock_path(&pid_path);
     let lock = match Lock::take(&lock_file) {
         Ok(lock) => Ok(lock),
         Err(Refused::Running) => return running(&lock_file),
@@ -153,15 +167,15 @@ fn start(options: &Options) -> u8 {
             lock_file.display()
         )),
     };
-    let mut pid_file = match PidFile::lock(&options.pid_file) {
+    let mut pid_file = match PidFile::lock(&pid_path) {
         Ok(p) => Ok(p),
-        Err(Refused::Running) => return running(&options.pid_file),
+        Err(Refused::Running) => return running(&pid_path),
         // Only scripts use the pid file.
-        Err(Refused::Io(e)) => Err(format!("no pid file {}: {e}", options.pid_file.display())),
+        Err(Refused::Io(e)) => Err(format!("no pid file {}: {e}", pid_path.display())),
     };
     // Going into the background changes the working directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-    let (kept, socket) = (absolute(snapshot_path(&lock_file)), absolute(socket_path(&options.pid_file)));
+    let (kept, socket) = (absolute(snapshot_path(&lock_file)), absolute(socket_path(&pid_path)));
     let report = match options.foreground {
         true => Start::foreground(),
         false => match daemonize::background() {
@@ -296,6 +310,25 @@ fn target(options: &Options) -> Target {
         _ if options.no_syslog => Target::Nowhere,
         _ => Target::Syslog(SYSLOG.to_owned()),
     }
+}
+
+/// Moves this process, and with it all that it starts, to the network namespace.
+fn enter(name: &str) -> Result<(), (String, ExitCode)> {
+    if namespace::is_current(name) {
+        return Ok(());
+    }
+    namespace::enter(name).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            (format!("network namespace {name} does not exist: `ip netns add {name}` makes it"), ExitCode::Fatal)
+        }
+        std::io::ErrorKind::InvalidInput => {
+            (format!("network namespace {name}: this is no name of a network namespace"), ExitCode::Fatal)
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            (format!("network namespace {name}: {e}: CAP_SYS_ADMIN is needed"), ExitCode::Permission)
+        }
+        _ => (format!("network namespace {name}: {e}"), ExitCode::Fatal),
+    })
 }
 
 fn permitted() -> Result<(), String> {

@@ -2,9 +2,10 @@
 //!
 //! Read first: `cli.rs`; `cli/client.rs` executes them.
 
-use super::{DEFAULT_PID_FILE, report, report_args};
+use super::{DEFAULT_PID_FILE, given, no_name, pid_file_in, report, report_args};
 use crate::process::reading::Reading;
 use crate::process::request::Request;
+use crate::sys::namespace::is_name;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
@@ -65,6 +66,13 @@ pub(super) fn subcommands() -> impl Iterator<Item = Command> {
                     .long("pid")
                     .value_name("FILE")
                     .help(format!("Pid file of the kalived that is asked [default: {DEFAULT_PID_FILE}]")),
+            )
+            .arg(
+                Arg::new("namespace")
+                    .short('s')
+                    .long("namespace")
+                    .value_name("NAME")
+                    .help("Ask the kalived of this network namespace"),
             );
         if request == Request::Status {
             return c.arg(
@@ -120,8 +128,14 @@ pub(super) fn parse(m: &ArgMatches) -> Result<Option<(Ask, Reading)>, String> {
     let Some((name, sub)) = m.subcommand() else { return Ok(None) };
     let Some((request, _)) = ASKED.into_iter().find(|a| a.0.word() == name) else { return Ok(None) };
     // `kalived -p FILE reload` means the same.
-    let pid_file = sub.get_one::<String>("pid").or_else(|| m.get_one("pid"));
-    let pid_file = pid_file.map_or_else(|| DEFAULT_PID_FILE.into(), PathBuf::from);
+    let pid_file = sub.get_one::<String>("pid").or_else(|| m.get_one("pid").filter(|_| given(m, "pid")));
+    let namespace = sub.get_one::<String>("namespace").or_else(|| m.get_one("namespace"));
+    let pid_file = match (pid_file, namespace) {
+        (Some(file), _) => file.into(),
+        (None, Some(name)) if is_name(name) => pid_file_in(name),
+        (None, Some(name)) => return Err(no_name(name)),
+        (None, None) => DEFAULT_PID_FILE.into(),
+    };
     let ask = Ask { request, pid_file, dry_run: None, format: Format::default(), out: String::new() };
     if request == Request::Record {
         let out = sub.get_one::<String>("output").cloned().unwrap_or_default();

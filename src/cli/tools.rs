@@ -20,7 +20,7 @@ use crate::process::log::say;
 use crate::process::reading::{Colour, Reading};
 use crate::process::scripthost::ThisHost;
 use crate::sys::privilege::cap;
-use crate::sys::{clock, files, host, privilege, signal};
+use crate::sys::{clock, files, host, namespace, privilege, signal};
 use std::borrow::Cow;
 use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -106,7 +106,9 @@ pub(crate) enum For {
 
 /// Adds the findings that depend on this machine, and lints; removes those that are silenced.
 pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
-    let host = (!how.offline).then(|| {
+    // Interfaces of another network namespace are not looked at: entering it needs more rights than a tool has.
+    let elsewhere = loaded.config.root.net_namespace.as_deref().is_some_and(|name| !namespace::is_current(name));
+    let host = (!how.offline && !elsewhere).then(|| {
         let (interfaces, addrs) = interfaces::read();
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
         let addrs = addrs.into_iter().map(addr).collect();

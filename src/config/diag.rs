@@ -313,7 +313,7 @@ fn folded(diags: &[Diag]) -> Vec<(&Diag, Vec<&Diag>)> {
             continue;
         }
         // These messages come once for each keyword anyway.
-        let alone = matches!(code, NO_EFFECT | "unsupported-keyword");
+        let alone = code == NO_EFFECT;
         let (kind, last_kind) = kinds.entry((d.severity, code)).or_default();
         if *kind >= most && !alone {
             if let Some(shown) = out.get_mut(*last_kind) {

@@ -170,7 +170,6 @@ kinds! {
     unknown_word(word, without) Error Stands "unknown-word" "unknown word `{word}`: {without}";
     no_such_number(what) Error Line "unknown-word" "unknown {what}: the line is ignored";
     no_effect(name, what, more) Note Stands "no-effect-yet" "`{name}` is {what}{more}";
-    unsupported_keyword(name, more, why) Fatal Stands "unsupported-keyword" "`{name}` is not supported yet{more}: {why}";
     unsupported_lifetime() Note Stands "unsupported-value" "a limited `preferred_lft` is not supported yet: forever is used";
     extra_words() Note Words "extra-words" "more words than the keyword takes: ignored";
     extra_address() Error Words "extra-words" "more than one address: the rest is ignored";

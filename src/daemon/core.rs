@@ -19,7 +19,7 @@ use crate::process::slots::Slots;
 use crate::record::{self, Tape};
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::Ring;
-use crate::sys::{child, clock, daemonize, limits, privilege, sched, sections, signal};
+use crate::sys::{child, clock, daemonize, limits, namespace, netlink, privilege, sched, sections, signal};
 use crate::world::World;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -84,6 +84,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
     let process = config.global.process.clone();
+    let ipvs_namespace = config.root.net_namespace_ipvs.clone();
     if let Some(name) = config.global.more.core_name() {
         child::set_name_to(name);
     }
@@ -93,6 +94,15 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     world.set_zone(clock::utc_offset);
     world.set_host(&host);
     world.record(tape);
+    if let Some(name) = ipvs_namespace.as_deref() {
+        let socket = namespace::within(name, netlink::open_generic)
+            .map_err(|e| (format!("the own network namespace cannot be entered again: {e}"), ExitCode::Fatal))?;
+        if let Err(e) = &socket {
+            let shown = if name.is_empty() { "of the first process" } else { name };
+            notes.push((Level::Error, format!("network namespace {shown}: {e}: virtual servers are not set")));
+        }
+        exec.ipvs.give(socket);
+    }
     exec.attach_helper(helper);
     exec.witness = Some(witness.into());
     let outcome = sched::apply(&sched::Wanted {

@@ -81,7 +81,7 @@ pub struct Exec<O: Os = Ring<Token>> {
     signals: Fd,
     pub(super) adverts: Adverts,
     rtnl: Rtnl<O::Buffers>,
-    ipvs: Ipvs<O::Buffers>,
+    pub(super) ipvs: Ipvs<O::Buffers>,
     filter: Filter<O::Buffers>,
     /// The virtual servers of the configuration that came last, where there are or were any.
     parts: Option<Parts>,

@@ -12,7 +12,9 @@ use super::token::Token;
 use crate::effect::LvsOp;
 use crate::event::{Errno, Event, LvsEv, ReqId};
 use crate::sys::errno;
+use crate::sys::op::Fd;
 use crate::sys::os::Buffers;
+use crate::sys::socket::SockAddr;
 use crate::time::Instant;
 use crate::wire::Bad;
 use crate::wire::netlink::Frame;
@@ -20,6 +22,7 @@ use crate::wire::netlink::generic::{self, CONTROLLER};
 use crate::wire::netlink::ipvs::{self, Message, ServiceKey};
 use bytes::BytesMut;
 use std::io;
+use std::rc::Rc;
 
 /// [`Limits::open`]. The machines ask for some hundred at a time.
 const OPEN: usize = 1024;
@@ -86,13 +89,20 @@ struct Talk<B> {
 /// See the module.
 pub struct Ipvs<B> {
     several_cpus: bool,
+    // In place of opening one here: of another network namespace, or why there is none.
+    given: Option<Result<(Fd, Rc<SockAddr>), Errno>>,
     talk: Option<Talk<B>>,
 }
 
 impl<B: Buffers> Ipvs<B> {
     /// Nothing is opened. `several_cpus`: the kernel's workers have a processor of their own.
     pub fn new(several_cpus: bool) -> Ipvs<B> {
-        Ipvs { several_cpus, talk: None }
+        Ipvs { several_cpus, given: None, talk: None }
+    }
+
+    /// The socket to use, in place of one in this network namespace.
+    pub fn give(&mut self, socket: io::Result<(Fd, Rc<SockAddr>)>) {
+        self.given = Some(socket.map_err(|e| errno_of(&e)));
     }
 
     /// Opens the socket if it is not open, and asks for the family; `Some`: answered at once.
@@ -100,10 +110,7 @@ impl<B: Buffers> Ipvs<B> {
         if self.talk.is_none() {
             match self.make(os) {
                 Ok(talk) => self.talk = Some(talk),
-                Err(e) => {
-                    let errno = Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
-                    return Some(Event::Lvs(LvsEv::Opened(Err(errno))));
-                }
+                Err(errno) => return Some(Event::Lvs(LvsEv::Opened(Err(errno)))),
             }
         }
         let talk = self.talk.as_mut()?;
@@ -111,11 +118,15 @@ impl<B: Buffers> Ipvs<B> {
         talk.events(vec![told]).pop()
     }
 
-    fn make(&mut self, os: &mut impl Os<Buffers = B>) -> io::Result<Talk<B>> {
+    fn make(&mut self, os: &mut impl Os<Buffers = B>) -> Result<Talk<B>, Errno> {
         let limits = Limits { slice: slice::MOST, open: OPEN };
         let kind = Kind { token: Token::Ipvs, group: GROUP, buffers: BUFFERS, size: BUFFER, limits };
-        let opened = os.open_generic()?;
-        Ok(Talk { socket: NetSocket::new(os, opened, kind, self.several_cpus)?, family: None })
+        let opened = match &self.given {
+            Some(given) => given.clone()?,
+            None => os.open_generic().map_err(|e| errno_of(&e))?,
+        };
+        let socket = NetSocket::new(os, opened, kind, self.several_cpus).map_err(|e| errno_of(&e))?;
+        Ok(Talk { socket, family: None })
     }
 
     /// Asks for a change; `Some`: answered at once.
@@ -171,6 +182,10 @@ impl<B: Buffers> Ipvs<B> {
     pub fn malformed(&self) -> u64 {
         self.talk.as_ref().map_or(0, |t| t.socket.talk.malformed)
     }
+}
+
+fn errno_of(e: &io::Error) -> Errno {
+    Errno(e.raw_os_error().unwrap_or(-errno::EINVAL))
 }
 
 /// Events for the World, made from the messages of one datagram. The entries of a dump are collected: one event for each datagram.

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod lockfile;
 pub mod logfd;
 pub mod memfd;
+pub mod namespace;
 pub mod netlink;
 pub mod op;
 pub mod os;

@@ -137,8 +137,6 @@ fn what_must_not_be_left_out_keeps_the_daemon_from_starting() {
     let loaded = instance("auth_hmac {\nkey 1 file:/k\nactive_key 1\n}");
     let hmac = loaded.config.instances[0].more.hmac.as_ref().expect("it is there");
     assert_eq!((loaded.fatal(), hmac.keys[0].bytes().len()), (None, 32), "{:?}", short(&loaded));
-    let loaded = text("net_namespace red\n");
-    assert!(short(&loaded)[0].starts_with("1:1 fatal: `net_namespace` is not supported yet"));
 }
 
 #[test]

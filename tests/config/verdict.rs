@@ -78,7 +78,6 @@ fn what_has_no_effect_yet_fails_no_test() {
         assert_eq!(may(&allowed(&file, &["no-effect-yet"])), "y y y y", "{file}");
         let inside = format!("# kalived: allow(no-effect-yet)\n\n{file}");
         assert_eq!(may(&allowed(&inside, &[])), "y y y y", "{file}");
-        assert_eq!(may(&allowed(&file, &["unsupported-keyword"])), want, "{file}");
     }
     // A file with nothing else is not run by that name either.
     let rules = "static_rules {\nfrom 10.9.0.0/24 table 9\n}\n";
@@ -111,7 +110,6 @@ fn the_table_alone_says_what_has_no_effect() {
     let severity = |status: Status| match status {
         Status::Supported | Status::Always | Status::Never => None,
         Status::NoEffect => Some(Severity::Note),
-        Status::Refused => Some(Severity::Fatal),
     };
     for k in Scope::Instance.rows() {
         let line = format!("{} 1", k.name);

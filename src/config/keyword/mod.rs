@@ -111,8 +111,6 @@ pub enum Status {
     NoEffect,
     /// Known, checked and kept, and without effect for good: the row says why, and so does a message.
     Never,
-    /// Known, not done yet, and running without it would be wrong on the wire or a danger: kalived does not start.
-    Refused,
     /// Accepted without a message: kalived always behaves so, or it never had an effect.
     Always,
 }
@@ -246,7 +244,6 @@ impl Status {
     /// How bad it is that it has no effect.
     pub fn weighs(self) -> Severity {
         match self {
-            Status::Refused => Severity::Fatal,
             Status::NoEffect | Status::Never | Status::Supported | Status::Always => Severity::Note,
         }
     }
@@ -256,7 +253,6 @@ impl Status {
             Status::Supported => "works",
             Status::NoEffect => "no effect yet",
             Status::Never => "no effect",
-            Status::Refused => "refused until it works",
             Status::Always => "accepted",
         }
     }

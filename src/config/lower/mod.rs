@@ -368,16 +368,6 @@ impl<'a> Cx<'a> {
                 1 => " (and in 1 more place)".to_owned(),
                 n => format!(" (and in {n} more places)"),
             };
-            if k.status == Status::Refused {
-                let why = match k.name {
-                    "net_namespace" => "without it addresses would be set in the wrong network namespace",
-                    "net_namespace_ipvs" => "without it virtual servers would be set in the wrong network namespace",
-                    _ => "without it a part of the file would be missing",
-                };
-                self.say(span, kind::unsupported_keyword(k.name, &more, why))
-                    .help("remove it, or keep keepalived for this configuration");
-                continue;
-            }
             let never = format!("checked and kept, but it has no effect. {}", k.doc.trim_end_matches('.'));
             let what = match k.form {
                 _ if k.status == Status::Never => &*never,
