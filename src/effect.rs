@@ -254,6 +254,11 @@ pub enum SockFx {
         /// From which addresses.
         sources: Vec<Ipv4Addr>,
     },
+    /// Send multicast adverts by a socket that is not connected to the group from now on: errors that other hosts report do not reach it.
+    Unconnect {
+        /// Its name.
+        sock: SockKey,
+    },
 }
 
 /// Of the adverts.

@@ -54,6 +54,10 @@ impl Links {
     pub fn get(&self, ifindex: u32) -> Option<&Link> {
         self.by_index.get(&ifindex).map(|e| &e.link)
     }
+    /// All interfaces.
+    pub fn all(&self) -> impl Iterator<Item = &Link> {
+        self.by_index.values().map(|e| &e.link)
+    }
     /// Whether the interface is up as in keepalived: `IFF_UP` and `IFF_RUNNING`.
     pub fn is_up(&self, name: &str) -> bool {
         self.by_name(name).is_some_and(|l| l.up && l.running)

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 pub struct Errno(pub i32);
 
 impl Errno {
+    /// Whether an ICMP message of another host may be the cause of a failed send: those that Linux makes of such messages.
+    pub fn may_be_reported(self) -> bool {
+        // EACCES, ENONET, EPROTO, EMSGSIZE, ENOPROTOOPT, EOPNOTSUPP, ENETUNREACH, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH
+        matches!(self.0, 13 | 64 | 71 | 90 | 92 | 95 | 101 | 111 | 112 | 113)
+    }
     /// Operation not permitted: also what a firewall's reject rule answers to a send.
     pub const EPERM: Errno = Errno(1);
     /// No such file or directory.

@@ -5,8 +5,8 @@
 
 use crate::cli::tools::{self, default_file};
 use crate::cli::{self, Options, Parsed, client};
-use crate::config::files::STDIN;
 use crate::config::Loaded;
+use crate::config::files::STDIN;
 use crate::config::image;
 use crate::config::model::Config;
 use crate::config::verdict::Wanted;
@@ -106,7 +106,9 @@ fn start(options: &Options) -> u8 {
     // The file is read again later, when the working directory has changed.
     let file = std::path::absolute(&path).map_or(path.clone(), |p| p.to_string_lossy().into_owned());
     let kept = snapshot_path(&lockfile::lock_path(&options.pid_file));
-    let namespace_of = |loaded: &Loaded| options.namespace.clone().or_else(|| loaded.config.root.net_namespace.as_deref().map(str::to_owned));
+    let namespace_of = |loaded: &Loaded| {
+        options.namespace.clone().or_else(|| loaded.config.root.net_namespace.as_deref().map(str::to_owned))
+    };
     // The virtual routers start first where no command waits for messages about the rest, and no process before this one has left virtual
     // servers that are to stay.
     let fresh = !kept.exists() && systemd::stored(&|name| std::env::var(name).ok(), std::process::id()).is_empty();

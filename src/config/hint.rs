@@ -20,11 +20,16 @@ pub fn add(src: &Sources, diags: &mut Vec<Diag>) {
     one_nul_is_enough(src, diags);
     templates(src, diags);
     odd_characters(src, diags);
+    // Each look reads a whole file again.
+    let mut looked: BTreeSet<(u32, bool)> = BTreeSet::new();
     let mut braces_told = false;
     for d in diags.iter_mut().take(MAX_LOOKED_AT) {
         match d.code() {
             "missing-close-brace" | "stray-close-brace" if !braces_told => {
-                if let Some((span, text)) = by_indentation(src, d.span.file, d.code() == "stray-close-brace") {
+                let stray = d.code() == "stray-close-brace";
+                if looked.insert((d.span.file, stray))
+                    && let Some((span, text)) = by_indentation(src, d.span.file, stray)
+                {
                     braces_told = true;
                     if !d.related.iter().any(|r| overlaps(r.1, span)) && !overlaps(d.span, span) {
                         d.related.push((src.place(span), span, text.to_owned()));

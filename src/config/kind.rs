@@ -208,8 +208,7 @@ kinds! {
     bad_group6() Error Statement "bad-group" "not an IPv6 multicast address; ignored";
     group_not_link_local() Warning Stands "bad-group" "the group is not of link-local scope";
     bad_mcast_dst(want) Error Statement "bad-address" "`mcast_dst_ip` is not {want} multicast address; ignored";
-    netmask_used(value, full) Error Statement "bad-prefix" "bad prefix length in `{value}`: /{full} is used";
-    bad_prefix(value) Error Line "bad-prefix" "bad prefix length in `{value}`; the line is ignored";
+    bad_prefix(value, used) Error Statement "bad-prefix" "bad prefix length in `{value}`: /{used} is used";
     prefix_ignored(name, addr) Note Stands "bad-prefix" "`{name}` takes no prefix length: {addr} is used";
     no_broadcast(prefix) Warning Stands "no-broadcast" "a /{prefix} has no broadcast address; ignored";
     bad_interface_name(name) Error Statement "bad-interface-name" "no interface can have the name `{name}`; ignored";
@@ -319,7 +318,7 @@ kinds! {
     no_address_v3(name) Fatal Stands "missing-address" "vrrp_instance `{name}` has no virtual_ipaddress, which version 3 needs";
     duplicate_vrid(vrid, on, family) Fatal Statement "duplicate-vrid" "virtual_router_id {vrid} is used twice on {on} for {family}";
     duplicate_vrid_of_peer(vrid, family) Fatal Statement "duplicate-vrid" "virtual_router_id {vrid} is used twice with one unicast peer for {family}";
-    duplicate_address(addr) Error Statement "duplicate-address" "{addr} stands twice in this instance; ignored";
+    duplicate_address(addr) Error Statement "duplicate-address" "{addr} stands twice in this instance; adverts have it as often";
     duplicate_track(name) Error Statement "duplicate-track" "{name} is tracked already; ignored";
     duplicate_track_line(name) Error Line "duplicate-track" "`{name}` is tracked already: this line is ignored";
     own_interface_tracked(name) Error Statement "own-interface-tracked" "{name} is the instance's own interface and tracked anyway; ignored";

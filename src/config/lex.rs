@@ -249,6 +249,12 @@ pub struct Use<'t> {
 
 /// See [`Use`].
 pub fn name_used(text: &str) -> Option<Use<'_>> {
+    // A text of dollar signs is cheap this way; the grammar decides the rest.
+    let after = text.strip_prefix('$')?;
+    let first = after.strip_prefix('{').unwrap_or(after).bytes().next()?;
+    if !first.is_ascii_alphabetic() && first != b'_' {
+        return None;
+    }
     let whole = Shape::parse(Rule::r#use, text).ok()?.next()?;
     let (end, braces) = (whole.as_span().end(), whole.as_str().ends_with('}'));
     let mut parts = whole.into_inner();

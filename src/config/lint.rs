@@ -219,8 +219,7 @@ pub fn span_of(src: &Sources, place: &Place) -> Span {
     let mut number = 0;
     while let Some(file) = src.file(number) {
         if file.name == place.file {
-            let starts = memchr::memchr_iter(b'\n', file.text.as_bytes()).map(|i| i + 1);
-            let line = std::iter::once(0).chain(starts).nth(place.line.saturating_sub(1) as usize).unwrap_or(0);
+            let line = file.line_start(place.line) as usize;
             let rest = file.text.get(line..).unwrap_or("");
             let column = place.column.saturating_sub(1) as usize;
             let start = line + rest.char_indices().nth(column).map_or(0, |(i, _)| i);

@@ -101,6 +101,10 @@ impl Text {
         lines.extend(memchr::memchr_iter(b'\n', text.as_bytes()).map(|i| i as u32 + 1));
         Text { name: name.into(), text, lines, included }
     }
+    /// Where a line starts, from 1; 0 where there is none of that number.
+    pub fn line_start(&self, line: u32) -> u32 {
+        (line as usize).checked_sub(1).and_then(|n| self.lines.get(n)).copied().unwrap_or(0)
+    }
     /// Line (from 1), where it starts, and its text without the line end.
     pub fn line_at(&self, offset: u32) -> (u32, u32, &str) {
         let n = self.lines.partition_point(|&s| s <= offset).max(1) - 1;

@@ -43,6 +43,8 @@ struct Sock {
     failures: u32,
     spec: SockSpec,
     local: Option<Local>,
+    /// See [`SockFx::Unconnect`].
+    unconnected: bool,
 }
 
 /// The packet socket beside a VRRP socket, for adverts from addresses of this host.
@@ -102,6 +104,10 @@ impl<B: Buffers> Sockets<B> {
                 None
             }
             SockFx::HearLocal { sock, sources } => self.hear_local(os, sock, &sources),
+            SockFx::Unconnect { sock } => {
+                self.unconnect(os, sock);
+                None
+            }
         }
     }
 
@@ -123,6 +129,7 @@ impl<B: Buffers> Sockets<B> {
     /// opened because the interface was down.
     pub fn way_now(&mut self, os: &mut impl Os, sock: SockKey) -> Option<Way> {
         if let Some(s) = self.socks.get_mut(&sock)
+            && !s.unconnected
             && let To::One(group) = &s.to
             && os.connect_group(&s.pair.tx, group)
         {
@@ -143,7 +150,7 @@ impl<B: Buffers> Sockets<B> {
         let v6 = spec.address().is_ipv6();
         let header = if v6 { &self.header_v6 } else { &self.header_v4 };
         let rx = os.recv_multi(Token::Sock(SockToken::Rx(sock)), &pair.rx, header, &self.buffers);
-        self.socks.insert(sock, Sock { pair, to, v6, rx, failures: 0, spec, local: None });
+        self.socks.insert(sock, Sock { pair, to, v6, rx, failures: 0, spec, local: None, unconnected: false });
         Ok(())
     }
 
@@ -155,6 +162,17 @@ impl<B: Buffers> Sockets<B> {
             if let Some(local) = s.local {
                 os.cancel(Token::Cancel, local.rx, Link::Last);
             }
+        }
+    }
+
+    // Adverts that are armed keep the socket that they were armed with.
+    fn unconnect(&mut self, os: &mut impl Os<Buffers = B>, sock: SockKey) {
+        let Some(s) = self.socks.get_mut(&sock).filter(|s| !s.unconnected) else { return };
+        let SockSpec::Multicast { ifindex, group, .. } = s.spec else { return };
+        if let Ok(tx) = os.open_sender(ifindex, group) {
+            s.pair.tx = tx;
+            s.to = To::One(Rc::new(SockAddr::ip(group, ifindex)));
+            s.unconnected = true;
         }
     }
 

@@ -5,8 +5,8 @@
 //! stopped. Without `lvs_sync_daemon` the threads are left alone. One request is under way at a time, stops before starts.
 
 use super::text;
-use crate::config::model::Config;
 use crate::config::model::global::LvsSync;
+use crate::config::model::{Config, InstanceConfig};
 use crate::effect::{Effect, Effects, LvsFx, LvsOp};
 use crate::event::{Errno, ReqId};
 use crate::note::Note;
@@ -43,9 +43,9 @@ pub struct Sync {
 }
 
 /// `lvs_sync_daemon`, or what `lvs_sync_daemon_interface` of an instance says in its place; with the number that the instance gives it.
-pub fn configured(config: &Config) -> Option<LvsSync> {
+pub fn configured(config: &Config, instances: &[&InstanceConfig]) -> Option<LvsSync> {
     let old = || {
-        config.instances.iter().find_map(|i| {
+        instances.iter().find_map(|i| {
             let interface = i.more.lvs_sync_daemon_interface.clone()?;
             Some(LvsSync { interface, instance: Some(i.name.as_str().into()), ..LvsSync::default() })
         })
@@ -54,7 +54,7 @@ pub fn configured(config: &Config) -> Option<LvsSync> {
     if sync.id.is_none()
         && let Some(name) = &sync.instance
     {
-        sync.id = config.instances.iter().find(|i| i.name == **name).map(|i| i.vrid);
+        sync.id = instances.iter().find(|i| i.name == **name).map(|i| i.vrid);
     }
     Some(sync)
 }

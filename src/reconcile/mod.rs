@@ -130,6 +130,9 @@ pub struct Reconciler<K, V: Item> {
     holding: bool,
     // Deletions that wait for the end of the reload.
     aside: BTreeSet<K>,
+    // Another process is to be in charge: nothing is added any more.
+    #[serde(default)]
+    frozen: bool,
     // Additions that somebody else has to allow.
     #[serde(default = "BTreeSet::new")]
     barred: BTreeSet<K>,
@@ -151,6 +154,7 @@ impl<K, V: Item> Default for Reconciler<K, V> {
             last_req: 0,
             holding: false,
             aside: BTreeSet::new(),
+            frozen: false,
             barred: BTreeSet::new(),
             changes: 0,
             restored: 0,
@@ -269,6 +273,12 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         }
     }
 
+    /// From now on nothing is added, and what another process deletes is no loss: that process is the successor of this one. What is given
+    /// up is still deleted.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
     /// The kernel reported a deletion.
     pub fn doubt(&mut self, now: Instant, key: K) {
         if self.entries.get(&key).is_some_and(|e| e.held.is_some() || e.asked().is_some()) {
@@ -301,7 +311,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
             {
                 e.held = None;
                 e.theirs = false;
-                if let Some(owner) = e.owner {
+                if let Some(owner) = e.owner.filter(|_| !self.frozen) {
                     // A first loss is repaired now; repeated losses are repaired with a growing pause.
                     let first = e.in_peace(now);
                     let again = e.backoff(now);
@@ -416,6 +426,9 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         {
             let Some(e) = self.entries.get_mut(&key) else { continue };
             let Some(ask) = e.next() else { continue };
+            if self.frozen && !matches!(ask, Ask::Del(_)) {
+                continue;
+            }
             if self.holding && matches!(ask, Ask::Del(_)) {
                 self.aside.insert(key);
                 continue;

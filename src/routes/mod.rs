@@ -341,6 +341,10 @@ impl Routes {
         }
         self.rearm(now, timers);
     }
+    /// See [`Reconciler::freeze`].
+    pub fn freeze(&mut self) {
+        self.items.freeze();
+    }
     /// The kernel has removed this route.
     pub fn on_deleted(&mut self, now: Instant, route: &RouteSpec, timers: &mut Timers) {
         if self.mirror.remove(route) {

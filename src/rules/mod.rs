@@ -205,6 +205,10 @@ impl Rules {
             self.mirror.insert(rule.untagged(), (rule.proto, self.generation));
         }
     }
+    /// See [`Reconciler::freeze`].
+    pub fn freeze(&mut self) {
+        self.items.freeze();
+    }
     /// The kernel has removed this rule.
     pub fn on_deleted(&mut self, now: Instant, rule: RuleSpec, timers: &mut Timers) {
         if self.mirror.remove(&rule.untagged()).is_some() {

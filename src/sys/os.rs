@@ -104,6 +104,8 @@ pub trait Calls {
     fn open_vrrp(&mut self, ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair>;
     /// See [`socket::open_unicast`].
     fn open_unicast(&mut self, ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair>;
+    /// See [`socket::open_sender`].
+    fn open_sender(&mut self, ifindex: u32, group: IpAddr) -> io::Result<Fd>;
     /// See [`socket::connect_group`].
     fn connect_group(&mut self, tx: &Fd, to: &SockAddr) -> bool;
     /// See [`socket::open_local`].
@@ -269,6 +271,9 @@ impl<T: Copy> Calls for Ring<T> {
     }
     fn open_unicast(&mut self, ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair> {
         socket::open_unicast(ifindex, local, ah)
+    }
+    fn open_sender(&mut self, ifindex: u32, group: IpAddr) -> io::Result<Fd> {
+        socket::open_sender(ifindex, group)
     }
     fn connect_group(&mut self, tx: &Fd, to: &SockAddr) -> bool {
         socket::connect_group(tx, to)

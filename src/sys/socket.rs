@@ -215,7 +215,8 @@ pub struct Pair {
 
 /// Connects a sending socket to its group; returns whether that succeeded. It fails while the interface is down, and sends then name the
 /// group. The connection fixes neither route nor source: each send of a raw socket looks up its route, and the source is the packet's
-/// own, so the interface may go down and come back, and an address may be removed. No ICMP errors are returned to protocol 255.
+/// own, so the interface may go down and come back, and an address may be removed. Kernels before February 2026 return ICMP errors that any
+/// host can send to a connected socket of protocol 255, and the next send fails; `SockFx::Unconnect` is the remedy.
 pub fn connect_group(tx: &Fd, to: &SockAddr) -> bool {
     // SAFETY: the address outlives the call, and its own length is passed.
     unsafe { libc::connect(tx.as_raw_fd(), to.as_ptr(), to.len()) == 0 }
@@ -253,6 +254,13 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
         }
     }
 
+    Ok(Pair { rx: Rc::new(rx), tx: open_sender(ifindex, group)? })
+}
+
+/// Opens the sending socket alone.
+pub fn open_sender(ifindex: u32, group: IpAddr) -> io::Result<Fd> {
+    let family = if group.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     let tx = sender_of(family, index)?;
     let f = tx.as_raw_fd();
     match group {
@@ -269,7 +277,7 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
             }
         }
     }
-    Ok(Pair { rx: Rc::new(rx), tx: Rc::new(tx) })
+    Ok(Rc::new(tx))
 }
 
 /// Opens both sockets for adverts that unicast peers send to `local`, an address of this host. `ifindex`: the interface that the sockets

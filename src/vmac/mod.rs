@@ -587,6 +587,11 @@ impl Vmacs {
         self.links.let_go();
         self.stands.let_go();
     }
+    /// See [`Reconciler::freeze`].
+    pub fn freeze(&mut self) {
+        self.links.freeze();
+        self.stands.freeze();
+    }
     /// Whether all deletions are done, no request is under way, and the sysctls are restored.
     pub fn idle(&self) -> bool {
         let kept = self.below.values().all(|b| !b.users.is_empty());

@@ -97,6 +97,10 @@ impl Addresses {
     pub fn let_go(&mut self) {
         self.0.let_go();
     }
+    /// See [`Reconciler::freeze`].
+    pub fn freeze(&mut self) {
+        self.0.freeze();
+    }
     /// Deletes a left-over of a killed daemon. `false`: the address is known here, and not a left-over.
     pub fn remove(&mut self, spec: AddrSpec) -> bool {
         self.0.remove(id_of(&spec), spec)

@@ -70,10 +70,8 @@ impl World {
     fn after_bfd(&mut self, now: Now, told: impl IntoIterator<Item = Told>, fx: &mut Effects) {
         for Told { name, up } in told {
             if let Some(track) = self.tracks.on_bfd(&name, up) {
-                for vr in self.track_users.get(&track).into_iter().flatten() {
-                    if let Some(vi) = self.instances.get(*vr) {
-                        fx.note(crate::bfd::tracked(&vi.cfg().name, &name, up));
-                    }
+                for vr in self.track_users.get(&track).cloned().unwrap_or_default() {
+                    with!(self, vr, now, fx, |vi, cx| vi.on_tracked_bfd(&name, up, cx));
                 }
                 self.after_track(now, track, true, fx);
             }

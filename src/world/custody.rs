@@ -44,6 +44,11 @@ impl World {
     pub(super) fn begin_custody(&mut self, now: Now, fx: &mut Effects) {
         let word = self.shoot(now, true);
         self.timers = Timers::default();
+        // The successor removes what its configuration does not have.
+        self.addrs.freeze();
+        self.vmacs.freeze();
+        self.routes.freeze();
+        self.rules.freeze();
         let limits = self.instances.iter().filter_map(|(vr, vi)| {
             // Addresses that stay on an own interface are down with it.
             let holds = vi.state() == State::Master || self.addrs.wanted(vr) > 0 && vi.cfg().own_names().is_empty();

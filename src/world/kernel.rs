@@ -5,7 +5,9 @@
 use super::sockets::own_addresses;
 use super::*;
 use crate::effect::NetFx;
+use crate::event::Link;
 use crate::snapshot::Snapshot;
+use crate::wire::netlink::nft::is_link_local;
 
 /// How long after a deletion of ours the loss of other addresses of the same subnet is attributed to it. A loss is examined some
 /// milliseconds after the kernel reported it.
@@ -242,6 +244,7 @@ impl World {
                 self.phase = Phase::Cleaning;
                 self.begin_own(now, &Snapshot::default());
                 self.remove_leftovers(fx);
+                self.remove_strays(fx);
                 self.name_strangers(fx);
                 self.begin_filter(now, &Snapshot::default());
                 self.begin_routes(now, fx);
@@ -304,13 +307,52 @@ impl World {
         n
     }
 
+    // What a killed kalived left in other places, because the file was changed since: a virtual address of the file on another interface, and
+    // the interface with the virtual MAC address of a virtual router that has none any more. An address that two hosts have is worse
+    // than one that another kalived here puts back. A link-local address may be on several interfaces.
+    fn remove_strays(&mut self, fx: &mut Effects) {
+        let mut places: BTreeSet<(u32, IpAddr)> = BTreeSet::new();
+        let mut addrs: BTreeSet<IpAddr> = BTreeSet::new();
+        let (mut names, mut macs) = (BTreeSet::new(), BTreeSet::new());
+        for (_, vi) in self.instances.iter() {
+            places.extend(vi.specs(&self.links).map(|s| (s.ifindex, s.addr)));
+            addrs.extend(vi.vips().map(|v| v.addr).filter(|a| !is_link_local(a)));
+            names.extend(vi.own_wishes(&self.links).into_iter().map(|w| w.link.name));
+            macs.extend(self.links.by_name(&vi.cfg().interface).map(|l| (l.ifindex, vi.cfg().virtual_mac())));
+        }
+        let strays: Vec<AddrSpec> = (self.links.all_addrs())
+            .filter(|a| a.proto == ADDR_PROTO && addrs.contains(&a.addr) && !places.contains(&(a.ifindex, a.addr)))
+            .map(AddrSpec::from)
+            .collect();
+        let n = strays.into_iter().filter(|s| self.addrs.remove(s.clone())).count();
+        if n > 0 {
+            fx.note(text::leftovers(n));
+        }
+        let ours =
+            |l: &&Link| l.ours && l.upon.zip(l.mac).is_some_and(|(upon, mac)| macs.contains(&(upon.parent, mac)));
+        let left: Vec<(String, u32)> = self
+            .links
+            .all()
+            .filter(ours)
+            .filter(|l| !names.contains(&l.name))
+            .map(|l| (l.name.clone(), l.ifindex))
+            .collect();
+        let n = self.vmacs.drop_others(&left, &self.links);
+        if n > 0 {
+            fx.note(crate::vmac::text::dropped(n));
+        }
+    }
+
     // Addresses of a killed kalived that the file does not have any more. They may as well belong to another kalived that runs here, so
     // they stay; but an address that two hosts may hold is logged.
     pub(super) fn name_strangers(&self, fx: &mut Effects) {
         let ours: BTreeSet<(u32, IpAddr)> =
             (self.instances.iter()).flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr))).collect();
+        let going: BTreeSet<(u32, IpAddr)> = self.addrs.going().map(|id| (id.0, id.1)).collect();
         let names: Vec<String> = (self.links.all_addrs())
-            .filter(|a| a.proto == ADDR_PROTO && !ours.contains(&(a.ifindex, a.addr)))
+            .filter(|a| {
+                a.proto == ADDR_PROTO && !ours.contains(&(a.ifindex, a.addr)) && !going.contains(&(a.ifindex, a.addr))
+            })
             .map(|a| format!("{}/{} on {}", a.addr, a.prefix, self.dev(a.ifindex)))
             .collect();
         if !names.is_empty() {

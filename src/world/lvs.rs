@@ -4,6 +4,7 @@
 //! Read first: `mod.rs`, `lvs/director.rs`, `lvs/check/`.
 
 use super::*;
+use crate::config::model::InstanceConfig;
 use crate::config::model::vrrp::Notify;
 use crate::effect::Effects;
 use crate::event::{ChildEnd, LvsEv};
@@ -160,7 +161,8 @@ impl World {
         if self.lvs.is_offered() && self.phase == Phase::Running && !self.reloading() {
             let (more, first) = (&self.base.global.more, !self.went_on);
             lvs!(self, now, fx, |lvs, cx| lvs.begin(more, first, cx));
-            let sync = sync::configured(&self.base);
+            let instances: Vec<&InstanceConfig> = self.instances.iter().map(|(_, vi)| vi.cfg()).collect();
+            let sync = sync::configured(&self.base, &instances);
             let master = sync.as_ref().and_then(|s| s.instance.as_deref()).is_some_and(|name| self.is_master(name));
             self.lvs.sync().set(sync);
             self.lvs.sync().on_role(master);

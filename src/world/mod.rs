@@ -361,11 +361,13 @@ impl World {
             Event::Sock(SockEv::Ready { sock, result }) => self.on_sock(now, sock, result, fx),
             Event::Sock(SockEv::Lost { sock, errno }) => self.on_sock(now, sock, Err(errno), fx),
             Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) => {
+                self.may_be_reported(vr, result, fx);
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, missed, cx));
                 // A sent advert affects no other machine; twenty come in one turn, and `fire` settles at its end.
                 return;
             }
             Event::Advert(AdvertEv::SendFailed { vr, errno }) => {
+                self.may_be_reported(vr, Err(errno), fx);
                 with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx))
             }
             Event::Frames { ifindex, batch, sent, errno } => {

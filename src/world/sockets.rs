@@ -63,6 +63,16 @@ impl World {
         }
     }
 
+    // An error that another host may have reported, by ICMP. It costs this advert, which is sent again, and no further one.
+    pub(super) fn may_be_reported(&self, vr: VrKey, result: Result<(), Errno>, fx: &mut Effects) {
+        if result.is_err_and(Errno::may_be_reported)
+            && let Some(sock) = self.sock_of.get(&vr)
+            && self.socks.get(*sock).is_some_and(|s| !s.spec.is_unicast())
+        {
+            fx.push(Effect::Sock(SockFx::Unconnect { sock: *sock }));
+        }
+    }
+
     pub(super) fn reopen(&mut self, key: SockKey, fx: &mut Effects) {
         if let Some(sock) = self.socks.get_mut(key)
             && matches!(sock.state, SockState::Failed(_))

@@ -299,7 +299,10 @@ fn addresses() {
         "fe80::1",
         &[&format!("6:1 error: fe80::1 in an IPv4 instance: adverts carry one address family only; ignored | {other}")],
     );
-    vip("10.0.0.1/24", &["6:1 error: 10.0.0.1 stands twice in this instance; ignored | 5:1 first here"]);
+    vip(
+        "10.0.0.1/24",
+        &["6:1 error: 10.0.0.1 stands twice in this instance; adverts have it as often | 5:1 first here"],
+    );
     vip("10.0.0.1 dev eth1", &[]);
     vip(
         "10.0.0.2 10.0.0.3",
@@ -311,8 +314,12 @@ fn addresses() {
             "6:1 error: `10.0.0.300` is not an IP address; the line is ignored | an IPv4 address has four numbers of 0..255, with points between them",
         ],
     );
-    vip("10.0.0.2/33", &["6:1 error: bad prefix length in `10.0.0.2/33`; the line is ignored | allowed: 0..32"]);
-    vip("10.0.0.2/", &["6:1 error: bad prefix length in `10.0.0.2/`; the line is ignored | allowed: 0..32"]);
+    vip("10.0.0.2/33", &["6:1 error: bad prefix length in `10.0.0.2/33`: /32 is used | allowed: 0..32"]);
+    vip(
+        "10.0.0.2/24,",
+        &["6:1 error: bad prefix length in `10.0.0.2/24,`: /24 is used | one address per line, without `,`"],
+    );
+    vip("10.0.0.2/", &["6:1 error: bad prefix length in `10.0.0.2/`: /32 is used | allowed: 0..32"]);
     vip("224.0.0.1", &["6:1 error: `224.0.0.1` cannot be the address of a host; the line is ignored"]);
     vip("0.0.0.0", &["6:1 error: `0.0.0.0` cannot be the address of a host; the line is ignored"]);
     vip("10.0.0.2 dev", &["6:10 error: `dev` without a value; ignored | write `dev <if>`"]);

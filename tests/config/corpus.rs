@@ -118,8 +118,7 @@ fn rows() -> Vec<Row> {
 
 /// Keywords without effect yet, and a file that is only a part of one: these are no verdict on the file.
 fn not_done(d: &Diag) -> bool {
-    matches!(d.code(), "no-effect-yet" | "nothing-to-run")
-        || d.message.contains("is not supported yet")
+    matches!(d.code(), "no-effect-yet" | "nothing-to-run") || d.message.contains("is not supported yet")
 }
 
 fn verdict(loaded: &Loaded) -> &'static str {

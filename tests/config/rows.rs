@@ -7,7 +7,7 @@
 
 use super::common::{short, text};
 use kalived::config::Loaded;
-use kalived::config::diag::{Diag, Severity};
+use kalived::config::diag::Diag;
 use kalived::config::diff::{What, diff};
 use kalived::config::keyword::{Scope, Status, find};
 

@@ -42,7 +42,7 @@ impl Sim {
                     self.complete(node, Completion::SockReady { sock, result });
                 }
                 // No node advertises from a virtual address.
-                Effect::Sock(SockFx::HearLocal { .. }) => {}
+                Effect::Sock(SockFx::HearLocal { .. } | SockFx::Unconnect { .. }) => {}
                 Effect::Sock(SockFx::Close { sock }) => {
                     p.socks.remove(&sock);
                     p.armed.retain(|_, a| a.sock != sock);

@@ -310,6 +310,7 @@ impl Bench {
                 | Effect::Guard(GuardFx::LookForSuccessor)
                 | Effect::Guard(GuardFx::Frozen)) => self.asked.push(e),
                 Effect::Note(n) => self.log.push(n.text),
+                e @ Effect::Sock(SockFx::Unconnect { .. }) => self.asked.push(e),
                 Effect::Exit(code) => self.out.push(Out::Exit(code)),
             }
         }

@@ -1,6 +1,7 @@
 //! Interfaces, addresses and left-overs: no event of them leads to a permanent FAULT. Read first: `bench.rs`.
 
 use crate::bench::*;
+use crate::group::ETH1;
 use kalived::effect::ADDR_PROTO;
 use kalived::event::{Errno, Event, NetEv, SockEv};
 use kalived::time::Duration;
@@ -192,6 +193,25 @@ fn leftovers_of_another_configuration() {
     b.start();
     assert!(!b.out.contains(&Out::Del(ip("198.18.0.100"))), "{:?}", b.out);
     assert_eq!(b.logged("left alone"), 0);
+}
+
+/// Killed, and started with a file that has the address elsewhere: nobody else would remove it there, and a peer may have it.
+#[test]
+fn leftovers_on_another_interface() {
+    let mut b = Bench::cold(vec![v2()]);
+    b.links.push(link(ETH1, "eth1", true));
+    b.kernel.push(addr(ETH1, "198.18.0.100", 24, ADDR_PROTO));
+    b.kernel.push(addr(ETH1, "fe80::64", 64, ADDR_PROTO));
+    b.start();
+    assert!(!b.kernel.iter().any(|a| a.addr == ip("198.18.0.100")), "{:?}", b.out);
+    assert!(b.kernel.iter().any(|a| a.addr == ip("fe80::64")), "another link");
+    assert_eq!((b.logged("left alone: 198.18.0.100"), b.logged("removing 1 virtual")), (0, 1), "{:?}", b.log);
+    // The operator's.
+    let mut b = Bench::cold(vec![v2()]);
+    b.links.push(link(ETH1, "eth1", true));
+    b.kernel.push(addr(ETH1, "198.18.0.100", 24, 0));
+    b.start();
+    assert!(b.kernel.iter().any(|a| a.addr == ip("198.18.0.100")));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::bench::*;
 use crate::handover::{beside, every, freeze};
 use kalived::config::model::check::{Check, Pace};
-use kalived::config::model::global::LvsTimeouts;
+use kalived::config::model::global::{LvsSync, LvsTimeouts};
 use kalived::config::model::lvs::{
     GroupEntry, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, VirtualServer, parts,
 };
@@ -169,6 +169,30 @@ fn a_port_that_closes_takes_its_server_out_after_its_retry_and_one_that_opens_br
     assert_eq!(out.len(), 1, "{out:?}");
     assert!(out[0].1 == "New 10.0.0.11 w1" && out[0].0 <= 2030, "{out:?}");
     assert_eq!(b.state(), State::Master);
+}
+
+/// Without a number of its own a sync daemon has that of the instance that it follows; the old form of the keyword names no number at all.
+#[test]
+fn a_sync_daemon_has_the_number_of_its_instance() {
+    for old_form in [false, true] {
+        let mut instance = every(100, false);
+        let mut config = Config::default();
+        if old_form {
+            instance.more.lvs_sync_daemon_interface = Some("eth0".into());
+        } else {
+            let sync = LvsSync { interface: "eth0".into(), instance: Some("VI_1".into()), ..LvsSync::default() };
+            config.global.more.lvs_sync_daemon = Some(sync);
+        }
+        config.instances = vec![instance];
+        let mut b = Bench::of(World::new(config));
+        b.start();
+        b.offered();
+        b.serve(&[web()], &[]);
+        b.run(2 * S);
+        let changed = b.serve(&[web()], &[]);
+        let started = |c: &&String| c.starts_with("Sync(true") && c.contains("id: 51");
+        assert_eq!(changed.iter().filter(started).count(), 1, "{old_form} {changed:?} {:?}", b.log);
+    }
 }
 
 #[test]

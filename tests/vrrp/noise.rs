@@ -3,7 +3,7 @@
 //! Read first: `bench.rs`.
 
 use crate::bench::*;
-use kalived::effect::ADDR_PROTO;
+use kalived::effect::{ADDR_PROTO, Effect, SockFx};
 use kalived::event::{AdvertEv, Errno, Event, NetEv, RxMeta, SockEv};
 use kalived::time::Duration;
 use kalived::vrrp::State;
@@ -110,4 +110,20 @@ fn a_view_has_interface_and_addresses() {
         |addr: &str, dev: &str, listed, held| VipView { addr: ip(addr), prefix: 32, dev: dev.into(), listed, held };
     assert_eq!(v.interface, "eth0");
     assert_eq!(v.vips, [one("198.18.0.100", "eth0", true, true), one("198.18.0.101", "eth9", false, false)]);
+}
+
+/// Kernels before February 2026 return to a connected sending socket the ICMP errors that any host sends: such an error costs one advert, which
+/// is sent again, and the socket is replaced.
+#[test]
+fn an_error_that_another_host_reported_is_the_last_one() {
+    let unconnected = |b: &mut Bench| {
+        let asked = std::mem::take(&mut b.asked);
+        asked.iter().filter(|e| matches!(e, Effect::Sock(SockFx::Unconnect { .. }))).count()
+    };
+    let mut b = Bench::master(v2());
+    let vr = b.view().vr;
+    b.event(Event::Advert(AdvertEv::SendFailed { vr, errno: Errno(92) }));
+    assert_eq!(unconnected(&mut b), 1, "ENOPROTOOPT: protocol unreachable");
+    b.event(Event::Advert(AdvertEv::SendFailed { vr, errno: Errno::ENOBUFS }));
+    assert_eq!(unconnected(&mut b), 0, "of this host");
 }

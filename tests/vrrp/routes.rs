@@ -120,6 +120,25 @@ fn no_track_is_left_to_others() {
     assert_eq!(b.routes.names(), [""; 0], "and both removed at the end");
 }
 
+/// The successor of a frozen world removes what its own configuration does not have: that is no loss, and nothing is put back.
+#[test]
+fn what_the_successor_removes_is_not_put_back() {
+    let mut b = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1");
+    crate::handover::freeze(&mut b);
+    let gone = b.routes.take("10.1.0.0");
+    b.event(gone);
+    b.run(Duration::from_secs(2));
+    assert_eq!(b.routes.names(), ["10.2.0.0/16"]);
+    // Stopped by an operator: the other one is removed, and the first one is not made for that.
+    let asked = b.routes.asked.len();
+    b.event(Event::Signal(kalived::event::Signal::Term));
+    b.run(ms(1));
+    b.event(Event::Guard(GuardEv::Successor { in_charge: false }));
+    b.run(Duration::from_secs(2));
+    assert_eq!((b.routes.names(), b.logged("putting it back")), (vec![], 0), "{:?}", b.log);
+    assert_eq!(b.routes.asked.len(), asked + 1, "{:?}", b.routes.asked);
+}
+
 #[test]
 fn a_route_waits_for_its_interface() {
     let mut b = bench("10.1.0.0/16 via 198.19.0.1 dev eth7\n 10.2.0.0/16 via 198.18.0.1 dev eth0");

@@ -114,13 +114,16 @@ impl<'a> Cx<'a> {
             // keepalived ignores the mask, too, and uses the address.
             Some(_) if ip.is_ipv4() && len.and_then(netmask).is_some() => {
                 let ones = len.and_then(netmask).unwrap_or(full);
-                self.say(word.span, kind::netmask_used(text, full))
+                self.say(word.span, kind::bad_prefix(text, full))
                     .help(format!("write the netmask as a prefix length: `{ip}/{ones}`"));
                 Some(full)
             }
             Some(_) => {
-                self.say(word.span, kind::bad_prefix(text)).help(format!("allowed: 0..{full}"));
-                return None;
+                // As keepalived: the address is used, with its own length where only a comma follows.
+                let near = len.and_then(|l| l.trim_end_matches(',').parse().ok()).filter(|n| *n <= full);
+                let used = near.unwrap_or(full);
+                self.say(word.span, kind::bad_prefix(text, used)).help(format!("allowed: 0..{full}"));
+                Some(used)
             }
         };
         let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);

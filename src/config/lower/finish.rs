@@ -319,7 +319,8 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
         cx.say(*at, kind::password_too_long()).help("shorten it");
     }
     match (given.kind, given.password) {
-        (Some((kind @ (AuthKind::Pass | AuthKind::Ah), _)), Some((pass, _))) => {
+        // As keepalived: an empty password is none.
+        (Some((kind @ (AuthKind::Pass | AuthKind::Ah), _)), Some((pass, _))) if !pass.is_empty() => {
             let mut bytes = [0; 8];
             for (to, from) in bytes.iter_mut().zip(pass.bytes()) {
                 *to = from;
@@ -327,7 +328,7 @@ fn auth(cx: &mut Cx<'_>, given: Option<(AuthGiven, Span)>, version: Version, str
             if kind == AuthKind::Ah { Auth::Ah(bytes) } else { Auth::Pass(bytes) }
         }
         (_, None) | (None, _) if given.told => Auth::None,
-        (Some((AuthKind::Pass | AuthKind::Ah, at)), None) => {
+        (Some((AuthKind::Pass | AuthKind::Ah, at)), _) => {
             cx.say(at, kind::no_password(name)).help("add `auth_pass <at most 8 bytes>`");
             Auth::None
         }
@@ -369,6 +370,8 @@ fn addresses(cx: &mut Cx<'_>, draft: &mut Draft, strict: bool, out: &mut Instanc
                     .help("move them to `virtual_ipaddress_excluded`, on all routers");
             }
             out.excluded.push(vip);
+        } else if out.vips.len() + out.more.repeated.len() < MAX_VIPS {
+            out.more.repeated.push(vip.addr);
         }
     }
     for (vip, span) in std::mem::take(&mut draft.excluded) {

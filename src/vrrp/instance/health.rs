@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `links.rs`. Link, source address, socket and tracked interfaces are examined together after any change:
 //! [`Instance::evaluate`] is the only place that raises or clears a fault.
 
-use super::{Cause, Cx, Instance, SockState};
+use super::{Cause, Cx, Instance, SockState, say};
 use crate::config::model::Family;
 use crate::event::Errno;
 use crate::timers::Due;
@@ -14,6 +14,7 @@ use crate::vrrp::fsm::{Act, Input, State};
 use crate::vrrp::seal::Signing;
 use crate::vrrp::{text, timing};
 use crate::wire;
+use crate::words::Limit;
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
@@ -180,6 +181,11 @@ impl Instance {
         }
     }
 
+    /// A BFD session that is tracked came up or went down. Whoever can send packets as its peer can cause this.
+    pub fn on_tracked_bfd(&mut self, session: &str, up: bool, cx: &mut Cx<'_>) {
+        say(&mut self.limits.bfd, Limit::FEW, cx, || crate::bfd::tracked(&self.cfg.name, session, up));
+    }
+
     pub(super) fn set_priority(&mut self, weight: i64, why: &str, cx: &mut Cx<'_>) {
         // an owner stays one whatever is tracked. R-011: the sum of weights is limited to 1..=254.
         let new = match self.owner() {
@@ -191,7 +197,7 @@ impl Instance {
             return;
         }
         if self.state != State::Init {
-            cx.fx.note(text::priority(&self.cfg.name, old, new, why));
+            say(&mut self.limits.priority, Limit::FEW, cx, || text::priority(&self.cfg.name, old, new, why));
         }
         self.packets = None;
         match self.state {
@@ -211,7 +217,8 @@ impl Instance {
     // an advert is never fragmented. Addresses that do not fit are held all the same, as if they were excluded.
     pub(super) fn set_listed(&mut self, mtu: u32, cx: &mut Cx<'_>) {
         let mtu_left = mtu.saturating_sub(Signing::overhead(&self.cfg));
-        let fits = wire::vrrp::fits(self.cfg.family, self.cfg.version, mtu_left).min(self.cfg.vips.len());
+        let all = self.cfg.vips.len() + self.cfg.more.repeated.len();
+        let fits = wire::vrrp::fits(self.cfg.family, self.cfg.version, mtu_left).min(all);
         if self.listed.len() == fits {
             return;
         }

@@ -153,6 +153,10 @@ struct Limits {
     clocks: Limit,
     dual: Limit,
     dual_over: Limit,
+    #[serde(default)]
+    priority: Limit,
+    #[serde(default)]
+    bfd: Limit,
 }
 
 // Logs a line that other hosts can cause: at most `most` of its kind in a period, then only their number.
@@ -298,7 +302,8 @@ impl Instance {
             all.dedup();
             all
         };
-        self.listed = self.cfg.vips.iter().take(fits).map(|v| v.addr).collect();
+        let again = self.cfg.more.repeated.iter().copied();
+        self.listed = self.cfg.vips.iter().map(|v| v.addr).chain(again).take(fits).collect();
         self.held = sorted(self.vips().map(|v| v.addr).collect());
         self.unlisted = self.held.len() > sorted(self.listed.clone()).len();
     }

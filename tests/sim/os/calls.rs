@@ -30,6 +30,9 @@ impl Calls for SimOs {
     fn open_unicast(&mut self, _ifindex: u32, _local: IpAddr, _ah: bool) -> io::Result<Pair> {
         Ok(Pair { rx: self.open()?, tx: self.open()? })
     }
+    fn open_sender(&mut self, _ifindex: u32, _group: IpAddr) -> io::Result<Fd> {
+        self.open()
+    }
     fn connect_group(&mut self, _tx: &Fd, _to: &SockAddr) -> bool {
         self.rng.permille(900)
     }
