@@ -26,6 +26,7 @@ pub struct Allotment {
     in_use: BTreeSet<u32>,
     // Of the previous process, until a configuration was read.
     before: BTreeMap<Box<str>, u32>,
+    reserved: BTreeSet<u32>,
     // Smaller ones from the start on are not free.
     next: u32,
     // Of the configuration that is being read; and of the last one that was read to its end, until it is taken.
@@ -80,11 +81,10 @@ impl Allotment {
 
     // There are fewer virtual servers than marks, so one is free.
     fn free(&mut self) -> u32 {
-        let reserved: BTreeSet<u32> = self.before.values().copied().collect();
         loop {
             let mark = self.next;
             self.next = mark.checked_add(1).unwrap_or(1);
-            if ![&self.taken, &self.in_use, &reserved].iter().any(|all| all.contains(&mark)) {
+            if ![&self.taken, &self.in_use, &self.reserved].iter().any(|all| all.contains(&mark)) {
                 return mark;
             }
         }
@@ -110,6 +110,7 @@ impl Allotment {
     /// It was read to its end.
     pub fn end(&mut self) {
         self.before.clear();
+        self.reserved.clear();
         self.own.retain(|_, (mark, listed)| {
             if !*listed {
                 self.in_use.remove(mark);
@@ -138,6 +139,7 @@ impl Allotment {
     /// Those of the previous process.
     pub fn inherit(&mut self, before: Vec<(Box<str>, u32)>) {
         self.before = before.into_iter().collect();
+        self.reserved = self.before.values().copied().collect();
     }
 }
 

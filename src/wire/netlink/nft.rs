@@ -83,6 +83,7 @@ const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LEN: u16 = 7;
 const SET_DESC: u16 = 9;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
 const SET_EXPRESSION: u16 = 17;
 const DESC_CONCAT: u16 = 2;
 const FIELD_LEN: u16 = 1;
@@ -140,6 +141,9 @@ const TYPE_SERVICE: u32 = 13;
 const TYPE_MARK: u32 = 19;
 /// Type of a table's comment in its user data (libnftnl).
 const UDATA_COMMENT: u8 = 0;
+/// In a set's user data: the order of bytes in which nft(8) shows its values, and that of the host.
+const UDATA_DATA_ORDER: u8 = 1;
+const HOST_ORDER: u32 = 1;
 
 /// Longest name of a table, bytes (`NFT_NAME_MAXLEN` with its NUL is 256).
 pub const NAME_MAX: usize = 255;
@@ -522,6 +526,8 @@ impl Inside<'_, '_> {
                 });
             });
             put_u32(out, SET_ID, id);
+            let order = [&[UDATA_DATA_ORDER, 4], &HOST_ORDER.to_ne_bytes()[..]].concat();
+            put_attr(out, SET_USERDATA, &order);
             if counters {
                 nested(out, SET_EXPRESSION, |out| put_text(out, EXPR_NAME, "counter"));
             }
