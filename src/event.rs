@@ -328,7 +328,7 @@ pub enum FilterEv {
         /// Whether these are all tables.
         complete: bool,
     },
-    /// Somebody else deleted a table of this name, or something in it. Told of the name that was put in force last.
+    /// Somebody else deleted a table of this name, or something in it. Told of the names that were put in force.
     Deleted {
         /// Its name.
         table: String,

@@ -86,6 +86,8 @@ pub enum Due {
     Exit,
     /// BFD: the earliest time of all sessions, which have a queue of their own.
     Bfd,
+    /// As `Filter`, of the table that marks packets for IPVS.
+    Marking,
 }
 
 /// Deadlines by reason; at most one each.
@@ -105,6 +107,14 @@ impl Timers {
         self.queue.insert((at, due));
         if let Due::MasterDown(vr) = due {
             self.takeovers.insert((at, vr));
+        }
+    }
+    /// Sets a deadline, or removes it where there is none.
+    pub fn follow(&mut self, due: Due, at: Option<Instant>) {
+        match at {
+            Some(at) if self.get(due) == Some(at) => {}
+            Some(at) => self.set(due, at),
+            None => drop(self.stop(due)),
         }
     }
     /// Removes a deadline; returns whether there was one.

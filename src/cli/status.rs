@@ -53,6 +53,9 @@ fn virtual_server(out: &mut String, vs: &VirtualServer, zone: Zone) {
     if let Some(sorry) = &vs.sorry_server {
         let _ = write!(out, "; sorry server {sorry}{}", if vs.sorry_active { " IN CHARGE" } else { "" });
     }
+    if let Some(mark) = vs.fwmark {
+        let _ = write!(out, "; fwmark {mark}");
+    }
     if vs.services_held < vs.services {
         let _ = write!(out, "; {} of {} services are in the IPVS table", vs.services_held, vs.services);
     }

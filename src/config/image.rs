@@ -238,6 +238,8 @@ fn gather(mut lvs: &[u8], config: &mut Config) -> Result<(), ImageError> {
                 Some(server) => server.real_servers.extend(more),
                 None => return Err(nonsense),
             },
+            // They follow from the rest.
+            Part::Marks(_) => {}
             Part::End => return if lvs.is_empty() { Ok(()) } else { Err(nonsense) },
         }
     }

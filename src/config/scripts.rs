@@ -204,7 +204,7 @@ pub fn commands_of(part: &Part) -> Vec<(bool, &Script)> {
     match part {
         Part::Server(vs) => [&vs.quorum_up, &vs.quorum_down].into_iter().flatten().map(|s| (false, &**s)).collect(),
         Part::Reals(all) => commands_of_servers(all),
-        Part::Ssl(_) | Part::Group(_) | Part::End => Vec::new(),
+        Part::Ssl(_) | Part::Group(_) | Part::Marks(_) | Part::End => Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! one request.
 //!
 //! The kernel reports every change of every ruleset on the host to this socket. This file reads deletions only, and of these the ones of
-//! our table.
+//! our tables.
 
 use super::netlink::{Limits, Protocol, Told};
 use super::netsocket::{Kind, NetSocket};
@@ -20,10 +20,11 @@ use crate::wire::Bad;
 use crate::wire::netlink::Frame;
 use crate::wire::netlink::nft::{self, Message, Table};
 use bytes::BytesMut;
+use std::collections::BTreeSet;
 use std::io;
 
-/// [`Limits::open`]. The filter asks for one at a time.
-const OPEN: usize = 4;
+/// [`Limits::open`]. Each of two tables asks for one at a time, after the question whether there is nf_tables and that for all tables.
+const OPEN: usize = 8;
 /// Buffers, and bytes of each: the kernel packs what it tells of a change into messages of one page, or two.
 const BUFFERS: u16 = 16;
 const BUFFER: u32 = 8192;
@@ -74,8 +75,8 @@ impl Protocol for Nft {
 // The socket, and what its messages are compared with.
 struct Talk<B> {
     socket: NetSocket<Nft, B>,
-    // The table that was put in force last.
-    name: String,
+    // Our tables, as they were requested last.
+    names: BTreeSet<String>,
     // Of a dump.
     tables: Vec<Table>,
 }
@@ -111,8 +112,12 @@ impl<B: Buffers> Filter<B> {
             FilterFx::Open => t.socket.talk.request(GENERATION, Request::Generation),
             FilterFx::Tables => t.socket.talk.resync(&[()]),
             FilterFx::Change { req, op } => {
-                if let FilterOp::Put(rules, _) = &op {
-                    t.name.clone_from(&rules.table);
+                match &op {
+                    FilterOp::Put(rules, stale) => {
+                        t.names.retain(|name| !stale.contains(name));
+                        t.names.insert(rules.table.clone());
+                    }
+                    FilterOp::Remove(names) => t.names.retain(|name| !names.contains(name)),
                 }
                 t.socket.talk.request(req, Request::Change(op))
             }
@@ -156,7 +161,7 @@ fn open<B: Buffers>(os: &mut impl Os<Buffers = B>) -> io::Result<Talk<B>> {
     let limits = Limits { slice: 1, open: OPEN };
     let kind = Kind { token: Token::Filter, group: GROUP, buffers: BUFFERS, size: BUFFER, limits };
     let opened = os.open_netfilter()?;
-    Ok(Talk { socket: NetSocket::new(os, opened, kind, false)?, name: String::new(), tables: Vec::new() })
+    Ok(Talk { socket: NetSocket::new(os, opened, kind, false)?, names: BTreeSet::new(), tables: Vec::new() })
 }
 
 impl<B> Talk<B> {
@@ -170,7 +175,7 @@ impl<B> Talk<B> {
                 None
             }
             Told::Report(Report::Deleted(table, port)) => {
-                (port != self.socket.port && table == self.name).then_some(FilterEv::Deleted { table })
+                (port != self.socket.port && self.names.contains(&table)).then_some(FilterEv::Deleted { table })
             }
             Told::Reply { req: GENERATION, result } => Some(FilterEv::Opened(result)),
             Told::Reply { req, result } => Some(FilterEv::Reply { req, result }),
@@ -184,11 +189,13 @@ impl<B> Talk<B> {
     }
 
     fn tell(&mut self, all: Vec<Told<Report>>, tell: &mut dyn FnMut(Event<'_>)) {
-        let mut deleted = false;
+        let mut deleted = BTreeSet::new();
         for told in all {
             let Some(event) = self.take(told) else { continue };
             // A ruleset that is flushed is many deletions of one table.
-            if matches!(event, FilterEv::Deleted { .. }) && core::mem::replace(&mut deleted, true) {
+            if let FilterEv::Deleted { table } = &event
+                && !deleted.insert(table.clone())
+            {
                 continue;
             }
             tell(Event::Filter(event));

@@ -1,7 +1,18 @@
-//! Every log line about the filter. Read first: `mod.rs`.
+//! Every log line about kalived's tables of nf_tables. Read first: `mod.rs`.
 
 use crate::event::Errno;
 use crate::note::{Level, Note};
+
+/// What a table is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// What needs it.
+    pub setting: &'static str,
+    /// What gives it its name.
+    pub keyword: &'static str,
+    /// What is the case without it.
+    pub loss: &'static str,
+}
 
 fn note(level: Level, text: String) -> Note {
     Note { level, text }
@@ -19,22 +30,18 @@ fn why(e: Errno) -> String {
     }
 }
 
-/// There is no nf_tables: virtual routers run without the filter.
-pub fn missing(e: Errno) -> Note {
-    note(
-        Level::Error,
-        format!(
-            "no_accept has no effect: {}; the addresses accept packets (`modprobe nf_tables`, then reload)",
-            why(e)
-        ),
-    )
+/// There is no nf_tables: it goes on without the table.
+pub fn missing(words: &Words, e: Errno) -> Note {
+    let Words { setting, loss, .. } = words;
+    note(Level::Error, format!("{setting} has no effect: {}; {loss} (`modprobe nf_tables`, then reload)", why(e)))
 }
 /// Both names are another program's.
-pub fn no_name(names: &[String]) -> Note {
+pub fn no_name(words: &Words, names: &[String]) -> Note {
+    let Words { setting, keyword, loss } = words;
     note(
         Level::Error,
         format!(
-            "no_accept has no effect: the nftables tables {} belong to another program; the addresses accept packets (`nft delete table`, or `nftables <name>`, then restart)",
+            "{setting} has no effect: the nftables tables {} belong to another program; {loss} (`nft delete table`, or `{keyword} <name>`, then restart)",
             names.join(" and ")
         ),
     )
@@ -49,13 +56,11 @@ pub fn strange(first: &str, second: &str) -> Note {
     )
 }
 /// The table cannot be put in force.
-pub fn refused(table: &str, e: Errno) -> Note {
+pub fn refused(words: &Words, table: &str, e: Errno) -> Note {
+    let loss = words.loss;
     note(
         Level::Error,
-        format!(
-            "nftables table {table} cannot be put in force: {}; it is tried again, and until then the addresses accept packets",
-            why(e)
-        ),
+        format!("nftables table {table} cannot be put in force: {}; it is tried again, and until then {loss}", why(e)),
     )
 }
 /// The kernel does not answer.
@@ -82,4 +87,8 @@ pub fn left_over(table: &str) -> Note {
 /// A table that an earlier process left is replaced.
 pub fn replaced(table: &str) -> Note {
     note(Level::Info, format!("replacing the nftables table {table} that is there"))
+}
+/// What is marked from now on.
+pub fn marking(table: &str, ranges: usize) -> Note {
+    note(Level::Info, format!("nftables table {table} marks packets for IPVS: {ranges} ranges of addresses"))
 }

@@ -22,6 +22,8 @@ use crate::snapshot::RampShot;
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
 use crate::wire::netlink::ipvs::{Message, ServiceKey, Timeouts};
+use crate::wire::netlink::nft::Marks;
+use std::sync::Arc;
 
 /// The command that loads the kernel's module where it is missing. It is kalived's own: no configuration names it.
 pub const MODPROBE: [&str; 3] = ["modprobe", "-q", "ip_vs"];
@@ -146,6 +148,19 @@ impl Director {
         self.timeouts.before()
     }
 
+    /// What is to be marked for IPVS, when a configuration was read to its end: once.
+    pub fn take_marks(&mut self) -> Option<Arc<Marks>> {
+        self.farm.marks.take_built()
+    }
+    /// The marks of virtual servers, at most so many, for the next process.
+    pub fn mark_shots(&self, most: usize) -> Vec<(Box<str>, u32)> {
+        self.farm.marks.shots(most)
+    }
+    /// Those of the previous process.
+    pub fn inherit_marks(&mut self, marks: Vec<(Box<str>, u32)>) {
+        self.farm.marks.inherit(marks);
+    }
+
     /// The services of the previous process, and the quorum of virtual servers where the weights do not decide it.
     pub fn inherit(&mut self, services: Vec<ServiceKey>, undecided: Vec<(Box<str>, bool)>) {
         self.table.inherit(services);
@@ -188,7 +203,8 @@ impl Director {
         let [tcp, tcp_fin, udp] = [t.tcp, t.tcpfin, t.udp].map(|s| s.unwrap_or(0));
         self.new_timeouts = Timeouts { tcp, tcp_fin, udp };
         // A state that the previous process had is notified already.
-        self.farm.begin(first || self.began, more.rs_init_notifies);
+        let marks = more.nftables_ipvs.is_some().then_some(more.nftables_ipvs_start_fwmark);
+        self.farm.begin(first || self.began, more.rs_init_notifies, marks);
         self.began = true;
         self.ask(cx);
     }

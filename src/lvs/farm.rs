@@ -2,16 +2,21 @@
 //!
 //! Read first: `pool.rs`, `config/model/lvs.rs`. A virtual server is identified by what it serves (address, port and protocol; mark;
 //! group), a real server in it by address and port: one that is in both configurations keeps its key here, its verdict and its entry in
-//! the kernel. A virtual server has one service in the kernel's table; one with a group has a service for each member.
+//! the kernel. A virtual server has one service in the kernel's table; one with a group has a service for each member, or
+//! for each family of its members (`marks.rs`).
 
 mod changes;
 
 use super::check::{CheckSpec, Wanted};
+use super::marks::Allotment;
 use super::pool::{Pool, Server, Verdict};
-use super::shape::{checks_of, id_of, in_service, keys_of, one_of_each, server_of, service_of, sorry_of, word_of};
+use super::shape::{
+    checks_of, id_of, in_service, keys_by_mark, keys_of, one_of_each, protocol_of, server_of, service_of, sorry_of,
+    word_of,
+};
 use super::table::{Table, Wants};
 use super::text;
-use crate::config::model::lvs::{GroupEntry, Part, RealServer, ServerGroup, Service, VirtualServer};
+use crate::config::model::lvs::{GroupEntry, Part, Protocol, RealServer, ServerGroup, Service, VirtualServer};
 use crate::config::model::setting::Script;
 use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
@@ -129,6 +134,9 @@ pub struct Farm {
     // Increases whenever a quorum may have changed.
     #[serde(default)]
     pub(super) changes: u64,
+    // `nftables_ipvs`.
+    #[serde(default)]
+    pub(super) marks: Allotment,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
@@ -301,6 +309,10 @@ impl Farm {
     pub fn suspends(&self, vs: VsKey) -> Option<IpAddr> {
         self.virtuals.get(vs)?.suspends()
     }
+    /// The mark of a virtual server with a group (`nftables_ipvs`).
+    pub fn mark(&self, vs: VsKey) -> Option<u32> {
+        self.marks.of(&id_of(&self.virtuals.get(vs)?.cfg))
+    }
     /// Whether programs are notified of the states that follow from a configuration.
     pub fn tells(&self) -> bool {
         self.told
@@ -313,7 +325,9 @@ impl Farm {
 
     /// Begins to read a configuration; one that was not read to its end is dropped.
     /// `told`: notifications report what is up then, and each real server if `init_notifies`.
-    pub fn begin(&mut self, told: bool, init_notifies: bool) {
+    /// `marks_from`: the first mark, where groups are served by one.
+    pub fn begin(&mut self, told: bool, init_notifies: bool, marks_from: Option<u32>) {
+        self.marks.begin(marks_from);
         (self.told, self.init_notifies) = (told, init_notifies);
         self.generation += 1;
         self.draft = None;
@@ -328,6 +342,15 @@ impl Farm {
             Part::Ssl(_) => Vec::new(),
             Part::Group(ServerGroup { name, entries }) => {
                 self.new_groups.insert(name, entries);
+                Vec::new()
+            }
+            Part::Marks(marks) => {
+                for id in self.marks.take(&marks) {
+                    // Its group has another mark when it is read.
+                    let vs = self.by_id.get(&id).and_then(|of| self.virtuals.get_mut(*of));
+                    let services = vs.map(|vs| core::mem::take(&mut vs.services)).unwrap_or_default();
+                    services.into_iter().for_each(|svc| table.drop(svc));
+                }
                 Vec::new()
             }
             Part::Server(mut cfg) => {
@@ -364,7 +387,15 @@ impl Farm {
         if known.and_then(|vs| self.virtuals.get(vs)).is_some_and(|vs| vs.generation == self.generation) {
             return vec![Happened::Note(text::twice(&id))];
         }
-        let mut keys = keys_of(&cfg, v6.unwrap_or(false), self.entries(&cfg));
+        let entries = match &cfg.service {
+            Service::Group(name) => self.new_groups.get(name).map_or(&[][..], |e| e),
+            _ => &[],
+        };
+        let mark = self.marks.mark(&id, entries);
+        let mut keys = match mark {
+            Some(mark) => keys_by_mark(mark, entries),
+            None => keys_of(&cfg, v6.unwrap_or(false), entries),
+        };
         let mut once = BTreeSet::new();
         keys.retain(|k| once.insert(*k));
         // In a service of another family nothing can be, except through a tunnel.
@@ -386,6 +417,12 @@ impl Farm {
                 // As if it were not in the file.
                 return happened;
             }
+        }
+        if mark.is_some() {
+            let [v4, v6] = [false, true].map(|v6| keys.iter().any(|k| k.is_ipv6() == v6));
+            let protocol = protocol_of(cfg.protocol.unwrap_or(Protocol::Udp));
+            let others = self.marks.list(&id, protocol, entries, v4, v6);
+            happened.extend((others > 0).then(|| Happened::Note(text::marked_already(&id, others))));
         }
         let vs = match known {
             Some(vs) => {
@@ -421,13 +458,6 @@ impl Farm {
         let wanted =
             |(spec, alpha)| Wanted { server, name: name.clone(), service: vs.name.clone(), weight, alpha, spec };
         checks.into_iter().map(wanted).collect()
-    }
-
-    fn entries(&self, cfg: &VirtualServer) -> &[GroupEntry] {
-        match &cfg.service {
-            Service::Group(name) => self.new_groups.get(name).map_or(&[], |e| e),
-            _ => &[],
-        }
     }
 
     fn add(
@@ -577,6 +607,7 @@ impl Farm {
     fn end(&mut self, table: &mut Table) -> Vec<Happened> {
         self.changes += 1;
         self.groups = core::mem::take(&mut self.new_groups);
+        self.marks.end();
         let generation = self.generation;
         let old: Vec<(Box<str>, VsKey)> = {
             let is_old = |vs: VsKey| self.virtuals.get(vs).is_none_or(|v| v.generation != generation);

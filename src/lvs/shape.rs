@@ -26,7 +26,7 @@ fn forward_of(method: Method) -> Forward {
     }
 }
 
-fn protocol_of(protocol: Protocol) -> ipvs::Protocol {
+pub(super) fn protocol_of(protocol: Protocol) -> ipvs::Protocol {
     match protocol {
         Protocol::Tcp => ipvs::Protocol::Tcp,
         Protocol::Udp => ipvs::Protocol::Udp,
@@ -104,6 +104,12 @@ pub(super) fn keys_of(cfg: &VirtualServer, v6: bool, entries: &[GroupEntry]) -> 
             keys
         }
     }
+}
+
+/// The same with a mark for all members of its group, of each family that they have.
+pub(super) fn keys_by_mark(mark: u32, entries: &[GroupEntry]) -> Vec<ServiceKey> {
+    let has = |v6| entries.iter().any(|e| matches!(e, GroupEntry::Range(first, ..) if first.is_ipv6() == v6));
+    [false, true].into_iter().filter(|v6| has(*v6)).map(|v6| ServiceKey::Mark(mark, v6)).collect()
 }
 
 /// What its checks are, each with its `alpha`.

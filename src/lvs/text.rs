@@ -116,6 +116,16 @@ pub fn served_already(of: &str, service: &ServiceKey) -> Note {
     )
 }
 
+/// Members of a group that another virtual server marks.
+pub fn marked_already(of: &str, members: usize) -> Note {
+    note(
+        Level::Warning,
+        format!(
+            "VS {of}: {members} members of its group have addresses that another virtual_server of this protocol has already, which keeps them"
+        ),
+    )
+}
+
 /// There is no IPVS.
 pub fn no_ipvs(e: Errno, loading: Option<ChildEnd>) -> Note {
     let why = match (e.0, loading) {

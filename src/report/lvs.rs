@@ -31,7 +31,9 @@ record! {
         pub sorry_server: Option<String>,
         /// The sorry server replaces the other servers.
         pub sorry_active: bool,
-        /// Services in the kernel's table: one, or one for each member of its group.
+        /// Mark of the packets to its group (nftables_ipvs); null: none.
+        pub fwmark: Option<u32>,
+        /// Services in the kernel's table: one, or one for each member of its group, or one for each family of them.
         pub services: u64,
         /// Of these in the table now.
         pub services_held: u64,

@@ -85,6 +85,8 @@ pub struct Snapshot {
     pub quorums: Vec<(Box<str>, bool)>,
     /// The kernel has kalived's table of nf_tables.
     pub filter: bool,
+    /// Marks of virtual servers with a group, by what they serve (`nftables_ipvs`): the kernel has the table that marks packets so.
+    pub marks: Vec<(Box<str>, u32)>,
     /// BFD sessions by name.
     pub bfd: Vec<BfdShot>,
     /// Real servers whose weight grows (`slow_start`).

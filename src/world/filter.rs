@@ -40,7 +40,8 @@ impl World {
     }
 
     pub(super) fn on_filter(&mut self, now: Now, event: FilterEv, fx: &mut Effects) {
-        let notes = self.filter.on_event(now.mono, event, &mut self.timers);
+        let mut notes = self.filter.on_event(now.mono, &event, &mut self.timers);
+        notes.extend(self.marking.on_event(now.mono, &event, &mut self.timers));
         notes.into_iter().for_each(|n| fx.note(n));
     }
 

@@ -8,12 +8,15 @@ use crate::config::model::InstanceConfig;
 use crate::config::model::vrrp::Notify;
 use crate::effect::Effects;
 use crate::event::{ChildEnd, LvsEv};
+use crate::filter::marking;
 use crate::id::{CheckId, ConnKey, RsKey, WatchKey};
 use crate::lvs::check::{CheckOut, Cx as CheckCx};
 use crate::lvs::director::Cx as LvsCx;
 use crate::lvs::farm::{Happened, Told};
 use crate::lvs::{sync, text as lvs_text};
 use crate::notify::{ServerTold, Subject};
+use crate::wire::netlink::nft::Marks;
+use std::sync::Arc;
 
 // Calls a method of the director with the fields that it may change, as separate borrows.
 macro_rules! lvs {
@@ -48,7 +51,15 @@ impl World {
         self.after_lvs(now, happened, fx);
         if config {
             self.give_checks(now, fx);
+            if let Some(marks) = self.lvs.take_marks() {
+                self.mark(marks);
+            }
         }
+    }
+
+    // The groups of a configuration are known by these marks from now on.
+    fn mark(&mut self, marks: Arc<Marks>) {
+        self.marking.want(marking::settings(&self.base), marks, &mut self.timers);
     }
 
     // A part of a configuration was read: its real servers get their checks, which begin when all of it is there.
@@ -178,7 +189,9 @@ impl World {
         }
         if self.phase == Phase::Running && self.lvs.is_to_clean() {
             lvs!(self, now, fx, |lvs, cx| lvs.clean(cx));
+            self.mark(Arc::default());
         }
+        self.marking.pump(fx);
         self.lvs.pump(now.mono, fx);
         self.track_quorums(now, fx);
     }
@@ -211,6 +224,7 @@ impl World {
         self.stop_checks(now, fx);
         let more = &self.base.global.more;
         let happened = lvs!(self, now, fx, |lvs, cx| lvs.stop(more, cx));
+        self.marking.release(&mut self.timers);
         self.after_lvs(now, happened, fx);
     }
 

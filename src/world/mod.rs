@@ -19,6 +19,7 @@ use crate::event::{
 };
 use crate::exit::ExitCode;
 use crate::filter::Filter;
+use crate::filter::marking::Marking;
 use crate::id::{Arena, SockKey, SockMark, TrackKey, VrKey, VrMark};
 use crate::links::{AddrId, Links};
 use crate::lvs::check::Checks;
@@ -111,6 +112,8 @@ pub struct World {
     rules: Rules,
     #[serde(default)]
     filter: Filter,
+    #[serde(default)]
+    marking: Marking,
     // Routes and rules are reported.
     routes_watched: bool,
     lvs: Director,
@@ -272,6 +275,7 @@ impl World {
             routes: Routes::default(),
             rules: Rules::default(),
             filter: Filter::default(),
+            marking: Marking::default(),
             routes_watched: false,
             lvs: Director::default(),
             checks: Checks::default(),
@@ -530,6 +534,7 @@ impl World {
                 Due::Routes | Due::Rules => self.on_routes_due(now, fx),
                 Due::LinkSettled(ifindex) => self.on_link_settled(now, ifindex, fx),
                 Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
+                Due::Marking => self.marking.on_due(now.mono, &mut self.timers, fx),
                 Due::Lvs => self.on_lvs_due(now, fx),
                 Due::SockRetry(sock) => self.reopen(sock, fx),
                 Due::Resync => self.resync(fx),
@@ -601,6 +606,7 @@ impl World {
         all.extend(self.rules.sizes());
         all.extend(self.vmacs.sizes());
         all.extend(self.filter.sizes());
+        all.extend(self.marking.sizes());
         all.extend(self.bfd.sizes());
         all
     }

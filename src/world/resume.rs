@@ -142,6 +142,7 @@ impl World {
             services: self.lvs.table().ours(SERVICES),
             quorums: self.lvs.farm().undecided(SERVICES),
             filter: !self.filter.wanted().is_empty(),
+            marks: self.lvs.mark_shots(SERVICES),
             bfd: self.bfd.shots(),
             ramps: self.lvs.farm().ramps(SERVICES),
             timeouts: self.lvs.timeouts_before(),
@@ -233,6 +234,10 @@ impl World {
         self.bfd.resume(&snapshot.bfd);
         self.checks.resume(snapshot.checks.clone(), &snapshot.alpha);
         self.lvs.inherit(snapshot.services.clone(), snapshot.quorums.clone());
+        if !snapshot.marks.is_empty() {
+            self.lvs.inherit_marks(snapshot.marks.clone());
+            self.marking.inherit();
+        }
         self.lvs.resume_ramps(snapshot.ramps.clone());
         self.lvs.timeouts().inherit(snapshot.timeouts);
         self.inherited_groups.clone_from(&snapshot.groups);

@@ -143,7 +143,7 @@ impl World {
 
     pub(super) fn all_idle(&self) -> bool {
         let own = self.addrs.idle() && self.vmacs.idle();
-        own && self.routes.idle() && self.rules.idle() && self.filter.idle() && self.lvs.idle()
+        own && self.routes.idle() && self.rules.idle() && self.filter.idle() && self.marking.idle() && self.lvs.idle()
     }
 
     // A reload is over, or is not gone on with.

@@ -104,22 +104,20 @@ fn every_keyword_is_known_in_its_place() {
 
 #[test]
 fn what_is_not_done_yet_is_told_once() {
-    let loaded = instance(
-        "track_bfd {\na\n}\n}\nglobal_defs {\nnftables_ipvs\nnftables_ipvs_priority 1\nnftables_ipvs_priority 2",
-    );
+    let loaded = instance("track_bfd {\na\n}\n}\nglobal_defs {\nenable_dbus\nsnmp_socket 1\nsnmp_socket 2");
     let said: Vec<String> =
         short(&loaded).into_iter().map(|m| m.split(" | without it").next().unwrap().to_owned()).collect();
     assert_eq!(
         said,
         [
             "7:1 error: `a` in track_bfd of vrrp_instance V is no bfd_instance of this file: it is ignored | add `bfd_instance a { ... }`, or remove the line",
-            "11:1 note: `nftables_ipvs` is checked and kept, but it has no effect yet",
-            "12:1 note: `nftables_ipvs_priority` is checked and kept, but it has no effect yet (and in 1 more place)",
-            "13:1 note: `nftables_ipvs_priority` a second time in this block: the last one counts | 12:1 before here",
+            "11:1 note: `enable_dbus` is checked and kept, but it has no effect. kalived is not on D-Bus: `kalived status` and the FIFOs have the same information",
+            "12:1 note: `snmp_socket` is checked and kept, but it has no effect. kalived serves no SNMP (and in 1 more place)",
+            "13:1 note: `snmp_socket` a second time in this block: the last one counts | 12:1 before here",
         ]
     );
     assert_eq!((loaded.fatal(), loaded.config_test_exit()), (None, ExitCode::ConfigTest));
-    assert_eq!(instance("}\nglobal_defs {\nnftables_ipvs").config_test_exit(), ExitCode::Ok);
+    assert_eq!(instance("}\nglobal_defs {\nenable_dbus").config_test_exit(), ExitCode::Ok);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn what_has_no_effect_yet_fails_no_test() {
         (format!("{GOOD}{OTHER}{group}"), "y y y y"),
         (format!("{GOOD}{follows}"), "y y y y"),
         // Small things are notes.
-        (format!("global_defs {{\nnftables_ipvs\n}}\n{GOOD}"), "y y y y"),
+        (format!("global_defs {{\nenable_dbus\n}}\n{GOOD}"), "y y y y"),
     ] {
         assert_eq!(may(&text(&file)), want, "{file}");
         // By name the rest of it runs.
@@ -99,9 +99,9 @@ fn what_has_no_effect_yet_fails_no_test() {
 #[test]
 fn what_stands_for_several_places_is_silent_when_all_are() {
     let said = |file: &str| allowed(file, &[]).diags.iter().filter(|d| d.code() == "no-effect-yet").count();
-    let both = "global_defs {\nnftables_ipvs # kalived: allow(no-effect-yet)\nnftables_ipvs x\n}\n";
+    let both = "global_defs {\nsnmp_socket w # kalived: allow(no-effect-yet)\nsnmp_socket x\n}\n";
     assert_eq!(said(both), 1);
-    assert_eq!(said(&both.replace("ipvs x\n", "ipvs x ! kalived: allow(no-effect-yet)\n")), 0);
+    assert_eq!(said(&both.replace("socket x\n", "socket x ! kalived: allow(no-effect-yet)\n")), 0);
 }
 
 /// The status column decides: every keyword without effect is reported with its severity, and no other one counts as without effect.
@@ -130,11 +130,11 @@ fn the_table_alone_says_what_has_no_effect() {
 fn the_last_line_sums_up() {
     assert_eq!(text(GOOD).summary(Wanted::Test), "k.conf: no mistakes: passed");
     let many = GOOD.replace("eth0", "eth0\nfoo\nbar\nstate MASTER\nnopreempt")
-        + "global_defs {\nnftables_ipvs\nnftables_ipvs_priority 3\n}\n";
+        + "global_defs {\nenable_dbus\nsnmp_socket x\n}\n";
     let loaded = text(&many);
     assert_eq!(
         loaded.summary(Wanted::Test),
-        "k.conf: 2 errors, 1 warning, 3 notes; 2 of 9 settings have no effect yet (`nftables_ipvs`, `nftables_ipvs_priority`): failed",
+        "k.conf: 2 errors, 1 warning, 3 notes; 2 of 9 settings have no effect yet (`enable_dbus`, `snmp_socket`): failed",
         "{}",
         loaded.render(false)
     );

@@ -428,3 +428,94 @@ fn after_a_master_is_killed_the_other_node_serves_its_clients() {
     assert_eq!(code, Some(0), "log:\n{log}");
     assert_eq!(b.run("ipvsadm -L --daemon"), "", "it takes the thread along");
 }
+
+/// Groups by mark (`nftables_ipvs`): single addresses, ranges, both families, two protocols; a member of the file's own mark.
+const GROUPS: &str = "
+global_defs {
+  nftables_ipvs
+  nftables_counters
+}
+virtual_server_group web {
+  10.77.1.1 80
+  10.77.1.2-5 80
+  10.77.2.1 443
+}
+virtual_server_group both {
+  10.77.3.1 80
+  fd77::10-1f 80
+}
+virtual_server_group own {
+  10.77.4.1 80
+  fwmark 7
+}
+virtual_server group web {
+  lb_algo rr
+  lb_kind NAT
+  protocol TCP
+  persistence_timeout 50
+  real_server 10.77.0.11 8080 {
+    weight 1
+  }
+}
+virtual_server group web {
+  lb_algo rr
+  lb_kind DR
+  protocol UDP
+  real_server 10.77.0.11 80 {
+    weight 1
+  }
+}
+virtual_server group both {
+  lb_algo rr
+  lb_kind TUN
+  protocol TCP
+  real_server 10.77.0.11 80 {
+    weight 1
+  }
+}
+virtual_server group own {
+  lb_algo rr
+  lb_kind DR
+  protocol TCP
+  real_server 10.77.0.11 80 {
+    weight 1
+  }
+}
+";
+
+/// What a ruleset marks: maps, rules and elements as words, without the tables' comments and counted packets.
+fn marking(host: &Host) -> Vec<String> {
+    let text = host.run("nft list ruleset").replace(',', " , ");
+    let lines = text.lines().filter(|l| !l.contains("comment"));
+    sorted(lines.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|l| l.len() > 1).collect())
+}
+
+#[test]
+fn groups_by_mark_are_the_services_and_the_rules_that_keepalived_makes() {
+    let Some((lab, host)) = lab("groups_by_mark_are_the_services_and_the_rules_that_keepalived_makes") else { return };
+    if !have("nft") {
+        return skip("groups_by_mark_are_the_services_and_the_rules_that_keepalived_makes", "nft is not installed");
+    }
+    let (daemon, _) = keepalived(&lab, &host, GROUPS);
+    // Four services by an allotted mark and two of the group with a mark of its own, each with a server.
+    let all = |host: &Host| table(host).len() == 2 * (4 + 2);
+    until_true("keepalived's table", || {
+        pause(200);
+        all(&host)
+            && host.run("nft list ruleset").contains("tcp_map return")
+                | host.run("nft list ruleset").contains("tcp_map counter")
+    });
+    let (services, rules) = (sorted(table(&host)), marking(&host));
+    end(daemon);
+    reach(&host, "keepalived has ended", &[]);
+    host.run("nft flush ruleset");
+    let daemon = kalived(&lab, &host, GROUPS);
+    reach(&host, "the services that keepalived makes", &services);
+    until_true(&format!("keepalived's rules: {rules:#?}\n{:#?}", marking(&host)), || {
+        pause(200);
+        marking(&host) == rules
+    });
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    assert_eq!((table(&host), host.run("nft list ruleset")), (Vec::new(), String::new()));
+}

@@ -18,6 +18,7 @@ mod large_file;
 mod life;
 mod local_users;
 mod lvs;
+mod marking;
 mod namespace;
 mod own_addresses;
 mod record;

@@ -4,6 +4,7 @@
 
 mod farm;
 mod kernel;
+mod marks;
 mod pace;
 mod table;
 mod timeouts;

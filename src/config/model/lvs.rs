@@ -237,6 +237,8 @@ pub enum Part {
     Reals(Vec<RealServer>),
     /// That was all of it.
     End,
+    /// Marks that the file uses, at most [`PART_MARKS`]: before the first virtual server, where there are groups.
+    Marks(Vec<u32>),
 }
 
 impl VirtualServer {
@@ -317,6 +319,28 @@ pub enum PartRef<'a> {
     Server(Box<VirtualServer>),
     Reals(&'a [RealServer]),
     End,
+    Marks(Vec<u32>),
+}
+
+/// Marks of a [`Part`].
+pub const PART_MARKS: usize = 1024;
+
+// Those of virtual servers and of groups.
+fn marks<'a>(groups: &'a [ServerGroup], servers: &'a [VirtualServer]) -> impl Iterator<Item = Vec<u32>> + use<'a> {
+    let of_server = |vs: &VirtualServer| match vs.service {
+        Service::Mark(mark) => Some(mark),
+        _ => None,
+    };
+    let of_entry = |e: &GroupEntry| match e {
+        GroupEntry::Mark(mark, _) => Some(*mark),
+        GroupEntry::Range(..) => None,
+    };
+    let servers = if groups.is_empty() { &[] } else { servers };
+    let of_groups = groups.iter().flat_map(|g| &g.entries).filter_map(of_entry);
+    let mut all = servers.iter().filter_map(of_server).chain(of_groups);
+    core::iter::from_fn(move || {
+        Some(all.by_ref().take(PART_MARKS).collect::<Vec<u32>>()).filter(|some| !some.is_empty())
+    })
 }
 
 /// As [`parts`], to be written.
@@ -325,11 +349,18 @@ pub fn parts_ref<'a>(
     groups: &'a [ServerGroup],
     servers: &'a [VirtualServer],
 ) -> impl Iterator<Item = PartRef<'a>> {
+    let all = servers;
     let servers = servers.iter().flat_map(|vs| {
         let reals = vs.real_servers.chunks(PART_SERVERS).map(PartRef::Reals);
         core::iter::once(PartRef::Server(Box::new(vs.bare()))).chain(reals)
     });
-    ssl.iter().map(PartRef::Ssl).chain(groups.iter().map(PartRef::Group)).chain(servers).chain([PartRef::End])
+    let marks = marks(groups, all).map(PartRef::Marks);
+    ssl.iter()
+        .map(PartRef::Ssl)
+        .chain(groups.iter().map(PartRef::Group))
+        .chain(marks)
+        .chain(servers)
+        .chain([PartRef::End])
 }
 
 /// In the order in which they are read.
@@ -339,10 +370,11 @@ pub fn parts<'a>(
     servers: &'a [VirtualServer],
 ) -> impl Iterator<Item = Part> + 'a {
     let ssl = ssl.iter().map(|s| Part::Ssl(Box::new(s.clone())));
+    let marks = marks(groups, servers).map(Part::Marks);
     let groups = groups.iter().map(|g| Part::Group(g.clone()));
     let servers = servers.iter().flat_map(|vs| {
         let reals = vs.real_servers.chunks(PART_SERVERS).map(|some| Part::Reals(some.to_vec()));
         core::iter::once(Part::Server(Box::new(vs.bare()))).chain(reals)
     });
-    ssl.chain(groups).chain(servers).chain([Part::End])
+    ssl.chain(groups).chain(marks).chain(servers).chain([Part::End])
 }

@@ -97,7 +97,16 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    fn number(self) -> u16 {
+    /// As in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
+    /// `IPPROTO_*`.
+    pub fn number(self) -> u8 {
         match self {
             Protocol::Tcp => 6,
             Protocol::Udp => 17,
@@ -415,7 +424,7 @@ fn put_service_key(out: &mut BytesMut, key: &ServiceKey) {
     put_attr(out, IPVS_SVC_ATTR_AF, &address_family(key.is_ipv6()).to_ne_bytes());
     match key {
         ServiceKey::Address(protocol, addr, port) => {
-            put_attr(out, IPVS_SVC_ATTR_PROTOCOL, &protocol.number().to_ne_bytes());
+            put_attr(out, IPVS_SVC_ATTR_PROTOCOL, &u16::from(protocol.number()).to_ne_bytes());
             put_attr(out, IPVS_SVC_ATTR_ADDR, &sixteen(addr));
             put_attr(out, IPVS_SVC_ATTR_PORT, &port.to_be_bytes());
         }

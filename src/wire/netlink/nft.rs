@@ -1,4 +1,5 @@
-//! nf_tables over nfnetlink: one set of rules that drops packets to and from virtual addresses, and which tables there are.
+//! nf_tables over nfnetlink: rules that drop packets to and from virtual addresses, rules that mark packets for IPVS, and which tables there
+//! are.
 //!
 //! Read first: `mod.rs`. Numbers in attributes are in network order, unlike elsewhere in netlink. A change is a batch: the kernel
 //! executes all of its messages or none, and a packet sees the ruleset before it or after it. All messages of a batch have the sequence
@@ -12,14 +13,27 @@
 //! chain out { type filter hook output; ip saddr @vips drop }
 //! ```
 //! of IPv6 after `icmpv6 type 135-136 accept` (RFC 9568 §6.4.3: neighbour solicitations and advertisements are never dropped).
+//!
+//! The rules that mark packets, for each protocol that has any, with keepalived's names. Its sets know port 0 as a port; here a member
+//! without a port is in a set of its own, with all ports, and one with a port comes before it.
+//! ```text
+//! map tcp_map { type ipv4_addr . inet_service : mark; flags interval; }
+//! chain in {
+//!     type filter hook input
+//!     meta mark set ip daddr . tcp dport map @tcp_map return
+//!     meta mark set ip daddr . tcp dport map @tcp_any_map return
+//! }
+//! ```
 
+use super::ipvs::Protocol;
 use super::{
     NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, attrs, put_attr, put_message,
 };
 use crate::wire::{Bad, array};
 use bytes::{BufMut, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 // <linux/netlink.h>
 const NLA_F_NESTED: u16 = 0x8000;
@@ -62,20 +76,35 @@ const LIST_ELEM: u16 = 1;
 const EXPR_NAME: u16 = 1;
 const EXPR_DATA: u16 = 2;
 const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
 const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LEN: u16 = 5;
+const SET_DATA_TYPE: u16 = 6;
+const SET_DATA_LEN: u16 = 7;
+const SET_DESC: u16 = 9;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
+const SET_EXPRESSION: u16 = 17;
+const DESC_CONCAT: u16 = 2;
+const FIELD_LEN: u16 = 1;
+const SET_INTERVAL: u32 = 0x4;
+const SET_MAP: u32 = 0x8;
+const SET_CONCAT: u32 = 0x80;
 const ELEMENTS_SET: u16 = 2;
 const ELEMENTS: u16 = 3;
 const ELEMENT_KEY: u16 = 1;
+const ELEMENT_DATA: u16 = 2;
+const ELEMENT_KEY_END: u16 = 10;
 const PAYLOAD_DREG: u16 = 1;
 const PAYLOAD_BASE: u16 = 2;
 const PAYLOAD_OFFSET: u16 = 3;
 const PAYLOAD_LEN: u16 = 4;
 const LOOKUP_SET: u16 = 1;
 const LOOKUP_SREG: u16 = 2;
+const LOOKUP_DREG: u16 = 3;
 const META_DREG: u16 = 1;
 const META_KEY: u16 = 2;
+const META_SREG: u16 = 3;
 const CMP_SREG: u16 = 1;
 const CMP_OP: u16 = 2;
 const CMP_DATA: u16 = 3;
@@ -86,10 +115,12 @@ const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
+const NFT_RETURN: u32 = (-5i32).cast_unsigned();
 const LOCAL_IN: u32 = 1;
 const LOCAL_OUT: u32 = 3;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
+const META_MARK: u32 = 3;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_L4PROTO: u32 = 16;
@@ -100,12 +131,19 @@ const CMP_GTE: u32 = 5;
 const VERDICT: u32 = 0;
 const REG_1: u32 = 1;
 const REG_2: u32 = 2;
+/// The second of four bytes: behind an IPv4 address in the first.
+const REG32_01: u32 = 9;
 // Types as nft(8) shows them; the kernel does not look at them.
 const TYPE_IPV4: u32 = 7;
 const TYPE_IPV6: u32 = 8;
 const TYPE_IPV6_IFNAME: u32 = 8 << 6 | 41;
+const TYPE_SERVICE: u32 = 13;
+const TYPE_MARK: u32 = 19;
 /// Type of a table's comment in its user data (libnftnl).
 const UDATA_COMMENT: u8 = 0;
+/// In a set's user data: the order of bytes in which nft(8) shows its values, and that of the host.
+const UDATA_DATA_ORDER: u8 = 1;
+const HOST_ORDER: u32 = 1;
 
 /// Longest name of a table, bytes (`NFT_NAME_MAXLEN` with its NUL is 256).
 pub const NAME_MAX: usize = 255;
@@ -113,6 +151,8 @@ pub const NAME_MAX: usize = 255;
 pub const COMMENT_MAX: usize = 127;
 /// Elements of one message: the list is one attribute, whose length is 16 bits.
 const ELEMENTS_MAX: usize = 1000;
+/// The same of marks: with both ends and the mark one takes 76 bytes.
+const MARKS_MAX: usize = 800;
 
 const ICMPV6: u8 = 58;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
@@ -120,7 +160,32 @@ const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 /// `IFNAMSIZ`.
 const NAME_SIZE: usize = 16;
 
-/// What is dropped, and how.
+/// Packets that are marked: to addresses from `first` on, of a protocol and to a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct MarkKey {
+    /// The family is IPv6.
+    pub v6: bool,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Port; 0: any.
+    pub port: u16,
+    /// First address.
+    pub first: IpAddr,
+}
+
+/// The rest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Marked {
+    /// Last address.
+    pub last: IpAddr,
+    /// The mark.
+    pub mark: u32,
+}
+
+/// What is marked. No two ranges of a protocol, port and family overlap.
+pub type Marks = BTreeMap<MarkKey, Marked>;
+
+/// What is dropped or marked, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ruleset {
     /// Name of both tables, at most [`NAME_MAX`] bytes.
@@ -133,6 +198,9 @@ pub struct Ruleset {
     pub counters: bool,
     /// The addresses; of link-local ones with their interface, of others without.
     pub addresses: BTreeSet<(IpAddr, String)>,
+    /// What is marked, in a table that drops nothing.
+    #[serde(default)]
+    pub marks: Arc<Marks>,
 }
 
 /// A table that is there.
@@ -214,6 +282,9 @@ pub fn put(out: &mut BytesMut, seq: u32, rules: &Ruleset, stale: &[String]) {
                     });
                 }
             }
+        }
+        for v6 in [false, true] {
+            b.marks(rules, v6);
         }
     });
 }
@@ -367,6 +438,39 @@ impl<'a> Batch<'a> {
     }
 }
 
+impl<'a> Batch<'a> {
+    /// The table that marks packets of a family.
+    fn marks(&mut self, rules: &Ruleset, v6: bool) {
+        let (family, len, address, kind, port) = match v6 {
+            false => (NFPROTO_IPV4, 4, 16, TYPE_IPV4, REG32_01),
+            true => (NFPROTO_IPV6, 16, 24, TYPE_IPV6, REG_2),
+        };
+        let mut all = rules.marks.iter().filter(|(key, _)| key.v6 == v6).peekable();
+        if all.peek().is_none() {
+            return;
+        }
+        let mut sets: BTreeMap<(u8, bool), Vec<(&MarkKey, &Marked)>> = BTreeMap::new();
+        for (key, marked) in all {
+            sets.entry((key.protocol.number(), key.port == 0)).or_default().push((key, marked));
+        }
+        let mut t = self.table(family, rules);
+        t.chain("in", LOCAL_IN);
+        for (id, ((protocol, any), some)) in (1..).zip(&sets) {
+            let word = some.first().map_or("", |(key, _)| key.protocol.name());
+            let set = format!("{word}{}_map", if *any { "_any" } else { "" });
+            t.map(&set, kind << 6 | TYPE_SERVICE, len, id, some);
+            t.rule("in", NFT_RETURN, |e| {
+                e.meta(META_L4PROTO, REG_1);
+                e.cmp(CMP_EQ, *protocol);
+                e.payload(NETWORK_HEADER, address, len);
+                e.payload_into(port, TRANSPORT_HEADER, 2, 2);
+                e.lookup_value(&set);
+                e.set_mark();
+            });
+        }
+    }
+}
+
 /// A table that is being filled.
 struct Inside<'b, 'a> {
     batch: &'b mut Batch<'a>,
@@ -397,6 +501,53 @@ impl Inside<'_, '_> {
                     for key in some {
                         nested(out, LIST_ELEM, |out| {
                             nested(out, ELEMENT_KEY, |out| put_attr(out, DATA_VALUE, key));
+                        });
+                    }
+                });
+            });
+        }
+    }
+
+    /// A map from addresses of `len` bytes and ports to marks.
+    fn map(&mut self, name: &str, kind: u32, len: u32, id: u32, all: &[(&MarkKey, &Marked)]) {
+        let counters = self.rules.counters;
+        self.message(NEWSET, NLM_F_EXCL, |out| {
+            put_text(out, SET_NAME, name);
+            put_u32(out, SET_FLAGS, SET_INTERVAL | SET_MAP | SET_CONCAT);
+            put_u32(out, SET_KEY_TYPE, kind);
+            put_u32(out, SET_KEY_LEN, len + 4);
+            put_u32(out, SET_DATA_TYPE, TYPE_MARK);
+            put_u32(out, SET_DATA_LEN, 4);
+            nested(out, SET_DESC, |out| {
+                nested(out, DESC_CONCAT, |out| {
+                    for field in [len, 2] {
+                        nested(out, LIST_ELEM, |out| put_u32(out, FIELD_LEN, field));
+                    }
+                });
+            });
+            put_u32(out, SET_ID, id);
+            let order = [&[UDATA_DATA_ORDER, 4], &HOST_ORDER.to_ne_bytes()[..]].concat();
+            put_attr(out, SET_USERDATA, &order);
+            if counters {
+                nested(out, SET_EXPRESSION, |out| put_text(out, EXPR_NAME, "counter"));
+            }
+        });
+        for some in all.chunks(MARKS_MAX) {
+            self.message(NEWSETELEM, 0, |out| {
+                put_text(out, ELEMENTS_SET, name);
+                nested(out, ELEMENTS, |out| {
+                    for (key, marked) in some {
+                        let last_port = if key.port == 0 { u16::MAX } else { key.port };
+                        nested(out, LIST_ELEM, |out| {
+                            for (end, addr, port) in
+                                [(ELEMENT_KEY, key.first, key.port), (ELEMENT_KEY_END, marked.last, last_port)]
+                            {
+                                // A register of four bytes for the port.
+                                let value = [&octets(&addr)[..], &port.to_be_bytes(), &[0, 0]].concat();
+                                nested(out, end, |out| put_attr(out, DATA_VALUE, &value));
+                            }
+                            // As the kernel compares marks: in the order of the host.
+                            nested(out, ELEMENT_DATA, |out| put_attr(out, DATA_VALUE, &marked.mark.to_ne_bytes()));
                         });
                     }
                 });
@@ -449,8 +600,11 @@ impl Expressions {
     }
     /// Into the first register.
     fn payload(&mut self, base: u32, offset: u32, len: u32) {
+        self.payload_into(REG_1, base, offset, len);
+    }
+    fn payload_into(&mut self, register: u32, base: u32, offset: u32, len: u32) {
         self.one("payload", |out| {
-            put_u32(out, PAYLOAD_DREG, REG_1);
+            put_u32(out, PAYLOAD_DREG, register);
             put_u32(out, PAYLOAD_BASE, base);
             put_u32(out, PAYLOAD_OFFSET, offset);
             put_u32(out, PAYLOAD_LEN, len);
@@ -475,6 +629,21 @@ impl Expressions {
         self.one("lookup", |out| {
             put_text(out, LOOKUP_SET, set);
             put_u32(out, LOOKUP_SREG, REG_1);
+        });
+    }
+    /// The value under the key from the first register on, into the first register.
+    fn lookup_value(&mut self, map: &str) {
+        self.one("lookup", |out| {
+            put_text(out, LOOKUP_SET, map);
+            put_u32(out, LOOKUP_SREG, REG_1);
+            put_u32(out, LOOKUP_DREG, REG_1);
+        });
+    }
+    /// The mark of the packet is that of the first register.
+    fn set_mark(&mut self) {
+        self.one("meta", |out| {
+            put_u32(out, META_KEY, META_MARK);
+            put_u32(out, META_SREG, REG_1);
         });
     }
 }
