@@ -109,7 +109,7 @@ impl Diag {
     }
 }
 
-/// The name of the messages about keywords without effect yet.
+/// The name of the messages about keywords without effect. It was given when more was to come, and stays.
 pub const NO_EFFECT: &str = "no-effect-yet";
 
 /// Collects messages.

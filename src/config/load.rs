@@ -29,7 +29,7 @@ pub struct Loaded {
     pub sources: Sources,
     /// Every interface the file names.
     pub interfaces: Vec<InterfaceUse>,
-    /// How much of the file has no effect yet.
+    /// How much of the file has no effect.
     pub effect: Effect,
     /// Where its commands stand.
     pub commands: Vec<CommandAt>,

@@ -41,7 +41,7 @@ impl Wanted {
 pub struct Effect {
     /// Keywords with what follows them, those in inner blocks counted.
     pub settings: usize,
-    /// Those without effect yet, and those inside such a block.
+    /// Those without effect, and those inside such a block.
     pub without: usize,
     /// The keywords, outermost only, in the order of the table's scopes, each once.
     pub keywords: Vec<&'static str>,
@@ -60,7 +60,7 @@ impl Loaded {
         if code == ExitCode::Ok { Ok(()) } else { Err(code) }
     }
 
-    /// The last line, without a newline: how many of each, how much of the file has no effect yet, and what follows.
+    /// The last line, without a newline: how many of each, how much of the file has no effect, and what follows.
     pub fn summary(&self, wanted: Wanted) -> String {
         let count = |s: Severity| self.diags.iter().filter(|d| d.severity == s).count();
         let lints = self.diags.iter().filter(|d| d.severity == Severity::Warning && !d.fails_test).count();
@@ -87,7 +87,7 @@ impl Loaded {
             let names: Vec<String> = keywords.iter().take(MAX_NAMED).map(|k| format!("`{k}`")).collect();
             let more = if keywords.len() > MAX_NAMED { ", ..." } else { "" };
             let verb = if *without == 1 { "has" } else { "have" };
-            let _ = write!(out, "; {without} of {settings} settings {verb} no effect yet ({}{more})", names.join(", "));
+            let _ = write!(out, "; {without} of {settings} settings {verb} no effect ({}{more})", names.join(", "));
         }
         out.push_str(match (wanted, self.may_run(wanted).is_ok()) {
             (Wanted::Test, true) => Wanted::VERDICTS[0],

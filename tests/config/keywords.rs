@@ -85,7 +85,7 @@ fn every_keyword_is_known_in_its_place() {
         };
         let loaded = text(&wrap(scope, &line));
         for m in short(&loaded) {
-            // The value is arbitrary; the keyword must be known, and reported if it has no effect yet.
+            // The value is arbitrary; the keyword must be known, and reported if it has no effect.
             if m.contains("unknown keyword") || m.contains("cannot stand") || m.contains("needs a block") {
                 wrong.push(format!("{row}: {m}"));
             }

@@ -107,20 +107,12 @@ fn what_stands_for_several_places_is_silent_when_all_are() {
 /// The status column decides: every keyword without effect is reported with its severity, and no other one counts as without effect.
 #[test]
 fn the_table_alone_says_what_has_no_effect() {
-    let severity = |status: Status| match status {
-        Status::Supported | Status::Always | Status::Never => None,
-        Status::NoEffect => Some(Severity::Note),
-    };
-    for k in Scope::Instance.rows() {
-        let line = format!("{} 1", k.name);
-        let loaded = instance(&if k.args.starts_with('{') { format!("{} {{\n10.0.0.9\n}}", k.name) } else { line });
-        let about = format!("`{}` is ", k.name);
-        let effect = |d: &&kalived::config::diag::Diag| {
-            d.message.starts_with(&about)
-                && (d.message.contains("no effect yet") || d.message.contains("not supported yet"))
-        };
-        let said = loaded.diags.iter().find(effect).map(|d| d.severity);
-        assert_eq!(said, severity(k.status), "{}\n{}", k.name, loaded.render(false));
+    for k in Scope::GlobalDefs.rows() {
+        let loaded = text(&format!("global_defs {{\n{} 1\n}}\n{GOOD}", k.name));
+        let about = format!("`{}` is checked and kept, but it has no effect", k.name);
+        let said = loaded.diags.iter().find(|d| d.message.starts_with(&about)).map(|d| d.severity);
+        let want = (k.status == Status::Never).then_some(Severity::Note);
+        assert_eq!(said, want, "{}\n{}", k.name, loaded.render(false));
         assert_eq!(loaded.effect.without > 0, said.is_some(), "{}", k.name);
         assert_eq!(loaded.effect.keywords.contains(&k.name), said.is_some(), "{}", k.name);
     }
@@ -134,7 +126,7 @@ fn the_last_line_sums_up() {
     let loaded = text(&many);
     assert_eq!(
         loaded.summary(Wanted::Test),
-        "k.conf: 2 errors, 1 warning, 3 notes; 2 of 9 settings have no effect yet (`enable_dbus`, `snmp_socket`): failed",
+        "k.conf: 2 errors, 1 warning, 3 notes; 2 of 9 settings have no effect (`enable_dbus`, `snmp_socket`): failed",
         "{}",
         loaded.render(false)
     );

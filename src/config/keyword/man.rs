@@ -7,7 +7,7 @@ use std::fmt::Write;
 pub fn man_section() -> String {
     let mut out = String::from(
         ".SH KEYWORDS\n\
-         These keywords have an effect; those that have none yet stand in a section of their own below.\n\
+         These keywords have an effect; those that have none stand in a section of their own below.\n\
          .I (accepted)\n\
          marks those that ask for what kalived always does.\n\
          .I (kalived only)\n\
@@ -16,14 +16,6 @@ pub fn man_section() -> String {
          prints all keywords for programs.\n",
     );
     scopes(&mut out, |k| k.status.has_effect());
-    out.push_str(
-        ".SH KEYWORDS WITHOUT EFFECT YET\n\
-         All keywords of keepalived are known, checked and kept; the daemon does not act on these so far. Each that a file\n\
-         uses is reported once, with its place.\n\
-         .I (refused until it works)\n\
-         marks those that keep kalived from starting, because running without them would not be safe.\n",
-    );
-    scopes(&mut out, |k| !k.status.has_effect() && k.status != Status::Never);
     out.push_str(
         ".SH KEYWORDS WITHOUT EFFECT\n\
          These are known, checked and kept, and kalived does not act on them, for the reason at each. One that a file uses is\n\
@@ -66,7 +58,7 @@ fn one(out: &mut String, scope: Scope, k: &Keyword) {
     if super::is_own(scope, k.name) {
         out.push_str(".I (kalived only)\n");
     }
-    if !matches!(k.status, Status::Supported | Status::NoEffect | Status::Never) {
+    if !matches!(k.status, Status::Supported | Status::Never) {
         let _ = writeln!(out, ".I ({})", roff(k.status.word()));
     }
     let _ = writeln!(out, "{}", roff(k.doc));

@@ -16,7 +16,6 @@ mod server;
 
 pub use index::find;
 
-use super::diag::Severity;
 
 /// Where a word may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,8 +106,6 @@ pub enum Form {
 pub enum Status {
     /// Works.
     Supported,
-    /// Known, checked and kept in the model, but without effect yet, and said so.
-    NoEffect,
     /// Known, checked and kept, and without effect for good: the row says why, and so does a message.
     Never,
     /// Accepted without a message: kalived always behaves so, or it never had an effect.
@@ -241,17 +238,10 @@ impl Status {
     pub fn has_effect(self) -> bool {
         matches!(self, Status::Supported | Status::Always)
     }
-    /// How bad it is that it has no effect.
-    pub fn weighs(self) -> Severity {
-        match self {
-            Status::NoEffect | Status::Never | Status::Supported | Status::Always => Severity::Note,
-        }
-    }
     /// For people.
     pub fn word(self) -> &'static str {
         match self {
             Status::Supported => "works",
-            Status::NoEffect => "no effect yet",
             Status::Never => "no effect",
             Status::Always => "accepted",
         }

@@ -57,7 +57,7 @@ impl<'a> Cx<'a> {
                 (Status::Supported, None) if k.name == "noprefixroute" => vip.noprefixroute = true,
                 (_, value) => {
                     if !k.status.has_effect() && self.quiet == 0 {
-                        self.postpone(Scope::AddressLine, k, word.span, k.status.weighs());
+                        self.postpone(Scope::AddressLine, k, word.span);
                     }
                     self.more_of_address(&mut vip, k, value);
                 }

@@ -1,6 +1,6 @@
 //! From statements to the model: walks the tree by the keyword table and fills the [`Config`].
 //!
-//! Unknown keywords, keywords without effect yet and keywords in the wrong place are all handled in `walk`, so that no block can
+//! Unknown keywords, keywords without effect and keywords in the wrong place are all handled in `walk`, so that no block can
 //! drop one without a message. Read next: `value.rs` (numbers and the like), `global.rs`, `instance.rs`, `finish.rs` (defaults and
 //! rules between keywords), `address.rs`.
 
@@ -80,7 +80,7 @@ pub struct Lowered {
     pub config: Config,
     /// Every interface the file names.
     pub interfaces: Vec<InterfaceUse>,
-    /// How much of the file has no effect yet.
+    /// How much of the file has no effect.
     pub effect: Effect,
     /// Where its commands stand.
     pub commands: Vec<CommandAt>,
@@ -156,10 +156,9 @@ fn may_repeat(scope: Scope, k: &Keyword) -> bool {
         )
 }
 
-/// The places of a keyword without effect yet. The first place is one of the most severe.
+/// The places of a keyword without effect.
 struct Pending {
     k: &'static Keyword,
-    severity: Severity,
     span: Span,
     others: Vec<Span>,
     more: usize,
@@ -172,7 +171,7 @@ const MAX_PENDING: usize = 1000;
 struct Cx<'a> {
     src: &'a Sources,
     diags: &'a mut Diags,
-    /// Keywords without effect yet: first place, how many more.
+    /// Keywords without effect: first place, how many more.
     pending: BTreeMap<(Scope, &'static str), Pending>,
     interfaces: Vec<InterfaceUse>,
     effect: Effect,
@@ -233,8 +232,8 @@ impl<'a> Cx<'a> {
             match k.status {
                 Status::Supported | Status::Always => {}
                 // Inside a block without effect this has been told with the block.
-                Status::NoEffect | Status::Never if self.quiet > 0 => {}
-                _ => self.postpone(scope, k, stmt.span(), k.status.weighs()),
+                Status::Never if self.quiet > 0 => {}
+                Status::Never => self.postpone(scope, k, stmt.span()),
             }
             if matches!(scope, Scope::Root | Scope::GlobalDefs | Scope::Instance) && Said::WORDS.contains(&k.name) {
                 let value = stmt.words.get(1).map_or("", |w| self.text(w)).into();
@@ -345,21 +344,19 @@ impl<'a> Cx<'a> {
         self.say(first.span, text).maybe_help(help);
     }
 
-    fn postpone(&mut self, scope: Scope, k: &'static Keyword, span: Span, severity: Severity) {
+    fn postpone(&mut self, scope: Scope, k: &'static Keyword, span: Span) {
         let Some(e) = self.pending.get_mut(&(scope, k.name)) else {
-            self.pending.insert((scope, k.name), Pending { k, severity, span, others: Vec::new(), more: 0 });
+            self.pending.insert((scope, k.name), Pending { k, span, others: Vec::new(), more: 0 });
             return;
         };
         e.more += 1;
-        let other = if severity < e.severity { std::mem::replace(&mut e.span, span) } else { span };
-        e.severity = e.severity.min(severity);
         if e.others.len() < MAX_PENDING {
-            e.others.push(other);
+            e.others.push(span);
         }
     }
 
     fn tell_postponed(&mut self) {
-        for Pending { k, severity, span, others, more } in std::mem::take(&mut self.pending).into_values() {
+        for Pending { k, span, others, more } in std::mem::take(&mut self.pending).into_values() {
             if !self.effect.keywords.contains(&k.name) {
                 self.effect.keywords.push(k.name);
             }
@@ -368,14 +365,8 @@ impl<'a> Cx<'a> {
                 1 => " (and in 1 more place)".to_owned(),
                 n => format!(" (and in {n} more places)"),
             };
-            let never = format!("checked and kept, but it has no effect. {}", k.doc.trim_end_matches('.'));
-            let what = match k.form {
-                _ if k.status == Status::Never => &*never,
-                Form::Block(_) | Form::Entries(_) => "checked and kept, but the block has no effect yet",
-                _ => "checked and kept, but it has no effect yet",
-            };
-            let text = kind::no_effect(k.name, what, &more);
-            self.say(span, text.severity(severity)).covers(&others);
+            let what = format!("checked and kept, but it has no effect. {}", k.doc.trim_end_matches('.'));
+            self.say(span, kind::no_effect(k.name, &what, &more)).covers(&others);
         }
     }
 }
