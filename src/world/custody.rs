@@ -109,7 +109,8 @@ impl World {
                 }
                 Due::AddrRetry => drop(self.addrs.on_retry(now.mono, &self.links, &mut self.timers)),
                 Due::OwnLinks => self.own_due(now, fx),
-                Due::Routes | Due::Rules => self.on_routes_due(now, fx),
+                // What the successor removes is not put back.
+                Due::Routes | Due::Rules if self.custody.removing => self.on_routes_due(now, fx),
                 Due::Filter => self.filter.on_due(now.mono, &mut self.timers, fx),
                 Due::Bfd => self.frozen_bfd_due(now, fx),
                 // The kernel does not answer.
