@@ -73,6 +73,22 @@ struct Sock {
     local: Vec<Ipv4Addr>,
 }
 
+impl Sock {
+    fn new(spec: SockSpec, name: String, own: Vec<IpAddr>) -> Sock {
+        Sock {
+            spec,
+            name,
+            state: SockState::None,
+            users: BTreeMap::new(),
+            own,
+            unknown: 0,
+            limit: Limit::default(),
+            unknown_limit: Limit::default(),
+            local: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Phase {
     // The kernel's state is not known yet.
@@ -101,6 +117,9 @@ pub struct World {
     socks: Arena<SockMark, Sock>,
     sock_by_spec: BTreeMap<SockSpec, SockKey>,
     sock_of: BTreeMap<VrKey, SockKey>,
+    // Sockets without users that stay open until the last priority-0 advert has left by them.
+    #[serde(default)]
+    lingering: BTreeSet<SockKey>,
     links: Links,
     #[serde(default)]
     settling: debounce::Settling,
@@ -265,6 +284,7 @@ impl World {
             socks: Arena::default(),
             sock_by_spec: BTreeMap::new(),
             sock_of: BTreeMap::new(),
+            lingering: BTreeSet::new(),
             links: Links::default(),
             settling: debounce::Settling::default(),
             addrs: Addresses::default(),
@@ -362,8 +382,10 @@ impl World {
             Event::Sock(SockEv::Lost { sock, errno }) => self.on_sock(now, sock, Err(errno), fx),
             Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, missed, cx));
-                // A sent advert affects no other machine; twenty come in one turn, and `fire` settles at its end.
-                return;
+                // A sent advert affects no other machine; twenty come in one turn, and `fire` settles at its end. The end waits for some.
+                if self.phase != Phase::Stopping {
+                    return;
+                }
             }
             Event::Advert(AdvertEv::SendFailed { vr, errno }) => {
                 with!(self, vr, now, fx, |vi, cx| vi.on_send_failed(errno, cx))
