@@ -41,6 +41,7 @@ use crate::vrrp::timing::Grid;
 use crate::watch::Watches;
 use core::net::{IpAddr, Ipv4Addr};
 use reload::Reloads;
+use sockets::Sock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that was just
@@ -53,41 +54,6 @@ const TAKEOVERS: usize = 8;
 const TAKEOVER_NEAR: Duration = Duration::from_micros(400);
 /// How long a stop waits for the kernel to confirm the deletion of the addresses.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-
-// One raw socket and its users.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Sock {
-    spec: SockSpec,
-    // For the log: its interface, or the address that peers send to.
-    name: String,
-    state: SockState,
-    // By VRID. Several under one have different unicast peers: `sockets::user_of`.
-    users: BTreeMap<u8, Vec<VrKey>>,
-    // Addresses of the interface: a packet from one of them is our own.
-    own: Vec<IpAddr>,
-    unknown: u64,
-    // Limits for the lines about opening it, which remote hosts must not suppress, and for those about unknown VRIDs.
-    limit: Limit,
-    unknown_limit: Limit,
-    // Sources requested by `HearLocal`.
-    local: Vec<Ipv4Addr>,
-}
-
-impl Sock {
-    fn new(spec: SockSpec, name: String, own: Vec<IpAddr>) -> Sock {
-        Sock {
-            spec,
-            name,
-            state: SockState::None,
-            users: BTreeMap::new(),
-            own,
-            unknown: 0,
-            limit: Limit::default(),
-            unknown_limit: Limit::default(),
-            local: Vec::new(),
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Phase {

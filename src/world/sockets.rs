@@ -9,6 +9,41 @@ use crate::effect::SockFx;
 /// From the time of the last advert by a socket to its end: a busy loop sends it late.
 const LINGER: Duration = Duration::from_millis(100);
 
+// One raw socket and its users.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Sock {
+    pub(super) spec: SockSpec,
+    // For the log: its interface, or the address that peers send to.
+    pub(super) name: String,
+    pub(super) state: SockState,
+    // By VRID. Several under one have different unicast peers: `sockets::user_of`.
+    pub(super) users: BTreeMap<u8, Vec<VrKey>>,
+    // Addresses of the interface: a packet from one of them is our own.
+    pub(super) own: Vec<IpAddr>,
+    pub(super) unknown: u64,
+    // Limits for the lines about opening it, which remote hosts must not suppress, and for those about unknown VRIDs.
+    pub(super) limit: Limit,
+    pub(super) unknown_limit: Limit,
+    // Sources requested by `HearLocal`.
+    pub(super) local: Vec<Ipv4Addr>,
+}
+
+impl Sock {
+    pub(super) fn new(spec: SockSpec, name: String, own: Vec<IpAddr>) -> Sock {
+        Sock {
+            spec,
+            name,
+            state: SockState::None,
+            users: BTreeMap::new(),
+            own,
+            unknown: 0,
+            limit: Limit::default(),
+            unknown_limit: Limit::default(),
+            local: Vec::new(),
+        }
+    }
+}
+
 impl World {
     pub(super) fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
         let Some(sock) = self.socks.get_mut(key) else { return };
