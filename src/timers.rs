@@ -58,7 +58,7 @@ pub enum Due {
     LinkSettled(u32),
     /// nf_tables: another try, a look, or the wait for it is over.
     Filter,
-    /// A socket that could not be opened: try again.
+    /// A socket that could not be opened: try again. One without users: its last advert has left.
     SockRetry(SockKey),
     /// A dump failed: request it again.
     Resync,

@@ -426,6 +426,11 @@ impl<O: Os> Exec<O> {
         }
     }
 
+    /// After [`Exec::events`]: whether packets wait that no buffer was left for.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.sockets.are_behind()
+    }
+
     /// Passes a completion to the service that its token names.
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
         match done.tag {

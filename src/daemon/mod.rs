@@ -172,7 +172,8 @@ impl Turn {
                 machine.handle(now, event, fx);
             }
         });
-        self.more = !exiting && machine.fire(now, FIRE, fx);
+        // Nor are timers handled before packets that are still in the sockets.
+        self.more = !exiting && (exec.is_behind() || machine.fire(now, FIRE, fx));
         exec.expect_takeover(machine.next_takeover());
         exec.apply(now, fx);
         exec.frames_sent(&mut |now, event| {

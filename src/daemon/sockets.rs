@@ -32,6 +32,10 @@ const BUFFER: u32 = 4608;
 /// Group number of the datagram buffers.
 const GROUP: u16 = 1;
 
+/// Datagrams that are read before the timers although the buffers run out again and again: more than the kernel keeps for a socket
+/// (`RECEIVE_BUFFER`, at 512 bytes each: no packet takes less). So all that was there when a timer became due is read before it, and a
+/// flood delays the timers once by the time that these take, some tens of milliseconds.
+const UNREAD: usize = 4096;
 /// Receives that fail one after another before a socket counts as lost. An ICMP message of any host may cause a single error.
 const RECEIVE_FAILURES: u32 = 8;
 
@@ -67,6 +71,10 @@ pub struct Sockets<B> {
     pub anonymous: u64,
     /// How often the datagram buffers ran out (no datagram is lost by that).
     pub buffers_out: u64,
+    /// A receive ended although there may be more to read, since [`Sockets::are_behind`] was asked.
+    cut: bool,
+    /// Datagrams that were read since none was cut.
+    read: usize,
 }
 
 impl<B: Buffers> Sockets<B> {
@@ -81,6 +89,8 @@ impl<B: Buffers> Sockets<B> {
             oversized: 0,
             anonymous: 0,
             buffers_out: 0,
+            cut: false,
+            read: 0,
         })
     }
 
@@ -224,6 +234,16 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 
+    /// After the completions of a turn: whether datagrams wait that the receives had no buffers for. A timer that is due was perhaps
+    /// stopped by one of them.
+    pub fn are_behind(&mut self) -> bool {
+        if !core::mem::take(&mut self.cut) {
+            self.read = 0;
+        }
+        // A flood: from now on timers fire, until the sockets were read to the end once.
+        self.read > 0 && self.read <= UNREAD * self.socks.len()
+    }
+
     /// `Some`: the socket is lost.
     fn datagram(
         &mut self,
@@ -235,6 +255,7 @@ impl<B: Buffers> Sockets<B> {
     ) -> Option<Errno> {
         let open = self.socks.get_mut(&sock).filter(|s| s.rx == done.op);
         if let Some(id) = done.buffer {
+            self.read += 1;
             if let Some(s) = &open {
                 let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
                 match self.buffers.datagram(id, done.result, header) {
@@ -267,6 +288,7 @@ impl<B: Buffers> Sockets<B> {
         if s.failures >= RECEIVE_FAILURES {
             return Some(Errno(-done.result));
         }
+        self.cut |= done.result >= 0 || done.result == errno::ENOBUFS;
         let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
         s.rx = os.recv_multi(Token::Sock(SockToken::Rx(sock)), &s.pair.rx, header, &self.buffers);
         None

@@ -146,6 +146,11 @@ impl Guard {
             child::kill(pid, false, true);
         }
         if self.core.is_some() {
+            // It continues what another process left, so that each Master says farewell.
+            if let Some(go) = self.go.take() {
+                self.say_in_charge();
+                self.tell(go);
+            }
             self.tell(ToCore::Signal(s));
         } else if self.removal.is_none() {
             self.end = Some(0);

@@ -96,6 +96,14 @@ impl Recording {
                         }
                     }
                     Event::Guard(GuardEv::Config(config)) => hidden.config(config),
+                    Event::Guard(GuardEv::Go { snapshot: Some(s), .. }) => {
+                        for f in s.instances.iter_mut().filter_map(|i| i.farewell.as_mut()) {
+                            if let Some(mut all) = Packets::of(core::mem::take(&mut f.packets)) {
+                                hidden.packets(&mut all);
+                                f.packets = all.iter().cloned().collect();
+                            }
+                        }
+                    }
                     _ => {}
                 }
             }

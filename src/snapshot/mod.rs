@@ -16,6 +16,7 @@
 
 mod before;
 
+use crate::effect::{Packet, SockSpec};
 use crate::envelope::{Kind, Unusable};
 use crate::knob::Knob;
 use crate::route::RouteId;
@@ -91,6 +92,8 @@ pub struct Snapshot {
     pub bfd: Vec<BfdShot>,
     /// Real servers whose weight grows (`slow_start`).
     pub ramps: Vec<RampShot>,
+    /// Virtual routers do not start before (`vrrp_startup_delay`, `vrrp_delay_after_boot`).
+    pub begins: Option<u64>,
     /// Timeouts of IPVS that `lvs_timeouts` changed, as they were before; 0: not changed.
     pub timeouts: Timeouts,
 }
@@ -203,6 +206,19 @@ pub struct InstanceShot {
     pub piped: Option<u8>,
     /// In a sync group: Master_Down_Timer ran out since the last advert of a Master.
     pub willing: bool,
+    /// In a sync group that is Master: it was added, and follows no Master.
+    pub joining: bool,
+    /// Its farewell, in a snapshot of a frozen world, if it is Master: for a successor whose configuration does not have it any more.
+    pub farewell: Option<FarewellShot>,
+}
+
+/// The priority-0 advert of a virtual router, to be sent behind its last armed advert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FarewellShot {
+    /// The socket that it leaves by.
+    pub sock: SockSpec,
+    /// A packet for each destination.
+    pub packets: Vec<Packet>,
 }
 
 /// One sync group.

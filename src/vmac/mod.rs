@@ -26,7 +26,7 @@ use crate::knob::{Knob, Set};
 use crate::links::Links;
 use crate::net::OwnLink;
 use crate::note::Note;
-use crate::reconcile::{Ask, Outcome, Reconciler};
+use crate::reconcile::{Ask, LONGEST_RETRY, Outcome, Reconciler};
 use crate::time::{Instant, earliest};
 use crate::timers::{Due, Timers};
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,6 +168,9 @@ pub struct Vmacs {
     // Interfaces that another process made or requested: a second request sets the alias, and the process may have died in between.
     #[serde(default)]
     made_before: BTreeSet<Name>,
+    // Those that another program changed, and when they are deleted.
+    #[serde(default)]
+    wrong: BTreeMap<Name, Instant>,
     jobs: BTreeMap<u64, Job>,
     last_job: u64,
     // Jobs that were not passed to the helper yet: number, interface, settings.
@@ -178,6 +181,12 @@ pub struct Vmacs {
 
 fn stand_of(l: &Link) -> Stand {
     Stand { up: l.up, ours: l.ours }
+}
+
+// An interface with our alias, as it is; `None`: it is of another kind, or not ours.
+fn as_is(l: &Link) -> Option<OwnLink> {
+    let upon = l.upon.filter(|_| l.ours)?;
+    Some(OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master: l.master })
 }
 
 fn links_there(links: &Links) -> impl Fn(Name, &OwnLink) -> Vec<OwnLink> {
@@ -215,12 +224,10 @@ impl Vmacs {
                     self.links.adopt(vr, name, link.clone(), link.clone(), theirs);
                 }
                 // kalived's, with other settings: it is deleted and made anew.
-                Some(l) if l.ours && l.upon.is_some() => {
-                    let (upon, master) = (l.upon.unwrap_or(link.upon), l.master);
-                    let old = OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master };
-                    self.links.adopt(vr, name, link.clone(), old, false);
-                }
-                _ => drop(self.links.want(vr, name, link.clone(), false)),
+                other => match other.and_then(as_is) {
+                    Some(old) => self.links.adopt(vr, name, link.clone(), old, false),
+                    None => drop(self.links.want(vr, name, link.clone(), false)),
+                },
             }
             let up = self.of.get(&key).is_some_and(|o| o.up);
             let one = One { name, link, families, up, theirs, ifindex: None, set: Step::No, refused: None };
@@ -416,6 +423,14 @@ impl Vmacs {
         if self.stands.value(link.ifindex).is_some_and(|s| *s != stand_of(link)) {
             self.stands.doubt(now, link.ifindex);
         }
+        // Another program renamed it, or changed its Ethernet address: it is made again. Two with one address cannot both be up.
+        let other = self.of.values().find(|o| o.ifindex == Some(link.ifindex) && !o.link.is(link));
+        if let Some((name, theirs)) = other.map(|o| (o.name, o.theirs)) {
+            self.links.doubt(now, name);
+            if let Some(is) = as_is(link).filter(|_| !theirs && Name::of(&link.name) != name) {
+                self.links.remove(Name::of(&link.name), is);
+            }
+        }
         for key in self.concerned(&link.name, link.ifindex) {
             self.look(key, links);
         }
@@ -518,8 +533,24 @@ impl Vmacs {
     pub fn on_due(&mut self, now: Instant, links: &Links, timers: &mut Timers) -> Vec<Note> {
         let mut notes = Vec::new();
         for loss in self.links.due(now, links_there(links)) {
+            let there = links.by_name(&loss.key.text());
             if loss.first {
-                notes.push(text::deleted(&loss.key.text()));
+                notes.push(match there {
+                    Some(_) => text::changed(&loss.key.text()),
+                    None => text::deleted(&loss.key.text()),
+                });
+            }
+            // It is deleted first: at once the first time.
+            if there.and_then(as_is).is_some() {
+                self.wrong.insert(loss.key, if loss.first { now } else { now + LONGEST_RETRY });
+            }
+        }
+        let wrong: Vec<Name> = self.wrong.iter().filter(|(_, at)| **at <= now).map(|(name, _)| *name).collect();
+        for name in wrong {
+            self.wrong.remove(&name);
+            let is = links.by_name(&name.text()).and_then(as_is);
+            if is.is_some() && self.links.is_wanted(name) && self.links.held_as(name).is_none() {
+                self.links.saw(name, is);
             }
         }
         for loss in self.stands.due(now, stands_there(links)) {
@@ -637,10 +668,7 @@ impl Vmacs {
                 }
             }
         }
-        let left = made.iter().filter_map(|(name, ifindex)| {
-            let l = links.get(*ifindex).filter(|l| l.name == *name && l.ours)?;
-            Some(OwnLink { name: name.clone(), upon: l.upon?, mac: l.mac, group: 0, master: l.master })
-        });
+        let left = made.iter().filter_map(|(name, ifindex)| as_is(links.get(*ifindex).filter(|l| l.name == *name)?));
         left.filter(|link| self.links.remove(Name::of(&link.name), link.clone())).count()
     }
     /// How often another program deleted one, or set one up or down.
@@ -654,7 +682,8 @@ impl Vmacs {
     }
 
     fn rearm(&self, timers: &mut Timers) {
-        match earliest(self.links.next_due(), self.stands.next_due()) {
+        let wrong = self.wrong.values().min().copied();
+        match earliest(wrong, earliest(self.links.next_due(), self.stands.next_due())) {
             Some(at) if timers.get(Due::OwnLinks) == Some(at) => {}
             Some(at) => timers.set(Due::OwnLinks, at),
             None => drop(timers.stop(Due::OwnLinks)),

@@ -39,7 +39,11 @@ pub fn knob_not_set(name: &str, knob: Knob, e: Errno) -> Note {
 }
 /// Another program deleted one.
 pub fn deleted(name: &str) -> Note {
-    note(Level::Warning, format!("interface {name} was deleted by another program; making it again"))
+    note(Level::Warning, format!("interface {name} was deleted by another program, or renamed; making it again"))
+}
+/// Another program gave one other properties.
+pub fn changed(name: &str) -> Note {
+    note(Level::Warning, format!("interface {name} was changed by another program; making it again"))
 }
 /// Another program took one up or down; `up`: the wanted state.
 pub fn moved(name: &str, up: bool) -> Note {

@@ -9,7 +9,7 @@
 //! 1. A member that cannot run keeps the others from running: all are in FAULT.
 //! 2. A member received an advert of a better Master while the others are Master: all are Backup. The others send a priority-0 advert,
 //!    because on their links no other router may be Master yet.
-//! 3. All that run are Backup, and Master_Down_Timer of each has run out since the last advert of a Master: all become Master.
+//! 3. All are Backup, and Master_Down_Timer of each has run out since the last advert of a Master: all become Master.
 //! 4. No member runs: all start, as soon as all can.
 //!
 //! A member that is added to a group that is Master (by a reload, or because it could not be handed over) joins: it listens for its
@@ -132,7 +132,7 @@ pub fn decide(t: &Tally) -> Option<Aim> {
         if waiting + joiners > 0 {
             return Some(Aim::Backup);
         }
-        return (t.reluctant == 0).then_some(Aim::Master);
+        return (t.reluctant + t.absent == 0).then_some(Aim::Master);
     }
     (waiting > 0 && t.absent == 0).then_some(Aim::Start)
 }
@@ -252,8 +252,9 @@ mod tests {
         let (no, yes) = (Backup { willing: false }, Backup { willing: true });
         assert_eq!(decide(&tally(&[yes, no, yes])), None);
         assert_eq!(decide(&tally(&[yes, yes, yes])), Some(Aim::Master));
-        // An absent member does not delay members that run, and delays all that do not.
-        assert_eq!(decide(&tally(&[yes, Absent])), Some(Aim::Master));
+        // So does one that starts anew: what it will hear is not known. It changes nothing for those that are Master.
+        assert_eq!(decide(&tally(&[yes, Absent])), None);
+        assert_eq!(decide(&tally(&[Master, Absent])), None);
         assert_eq!(decide(&tally(&[Ready, Absent])), None);
         assert_eq!(decide(&tally(&[Ready, Held])), Some(Aim::Start));
     }

@@ -94,9 +94,36 @@ impl Signing {
     }
 }
 
+/// What sequences count: those of one kind mean nothing for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Kind {
+    /// AH.
+    Ah,
+    /// `auth_hmac`.
+    Hmac,
+}
+
+impl Kind {
+    /// The kind of a configuration, in both directions.
+    fn of(cfg: &InstanceConfig) -> Option<Kind> {
+        match (&cfg.auth, &cfg.more.hmac) {
+            (_, Some(_)) => Some(Kind::Hmac),
+            (Auth::Ah(_), None) => Some(Kind::Ah),
+            _ => None,
+        }
+    }
+    // The kind of a sequence, by its size: AH has 32 bits, the other one the seconds above them.
+    fn of_sequence(sequence: u64) -> Kind {
+        if sequence > u32::MAX.into() { Kind::Hmac } else { Kind::Ah }
+    }
+}
+
 /// The sequences of a virtual router. Bounded by the armed adverts and the remembered senders.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Seal {
+    // The kind of all sequences here.
+    #[serde(default)]
+    kind: Option<Kind>,
     // The last sequence that was sent, or that was accepted of another router (AH).
     left: Option<u64>,
     // The sequences of armed adverts, oldest first.
@@ -115,6 +142,13 @@ fn later(a: Option<u64>, b: u64) -> Option<u64> {
 }
 
 impl Seal {
+    // The configuration may have another kind than the sequences: they are forgotten.
+    fn fit(&mut self, cfg: &InstanceConfig) {
+        let kind = Kind::of(cfg);
+        if kind.is_some() && self.kind != kind {
+            *self = Seal { kind, ..Seal::default() };
+        }
+    }
     // The adverts that were due have left.
     fn settle(&mut self, until: Instant) {
         while let Some((_, sequence)) = self.armed.front().copied().filter(|(due, _)| *due <= until) {
@@ -128,6 +162,7 @@ impl Seal {
         if signing == Signing::None {
             return packets.clone();
         }
+        self.fit(cfg);
         self.settle(now.mono);
         self.offset = Some(offset(now));
         let due = Wall(now.wall.0 + at.0.saturating_sub(now.mono.0));
@@ -141,6 +176,7 @@ impl Seal {
         if signing == Signing::None {
             return (packets.clone(), false);
         }
+        self.fit(cfg);
         self.settle(now.mono);
         let sequence = signing.next(now.wall, self.left);
         self.left = Some(sequence);
@@ -160,6 +196,7 @@ impl Seal {
     ///
     /// # Errors [`Refused::Replay`].
     pub fn take(&mut self, cfg: &InstanceConfig, from: IpAddr, sequence: u64, now: Wall) -> Result<(), Refused> {
+        self.fit(cfg);
         match cfg.more.hmac.as_deref() {
             Some(hmac) => self.marks.take(mode_of(hmac, cfg.advert_int), now, from, sequence),
             None => {
@@ -175,6 +212,7 @@ impl Seal {
     }
     /// Restores the result of [`Seal::shot`]; `last`: when the last armed advert leaves.
     pub fn resume(&mut self, left: Option<u64>, armed: Option<u64>, last: Option<Instant>, marks: &[(IpAddr, u64)]) {
+        self.kind = left.or(armed).or(marks.first().map(|(_, s)| *s)).map(Kind::of_sequence);
         self.left = left;
         self.armed = last.zip(armed).into_iter().collect();
         self.marks = Marks::of(marks);

@@ -38,6 +38,9 @@ struct Group {
 pub(super) struct Groups {
     all: Arena<GroupMark, Group>,
     of: BTreeMap<VrKey, GroupKey>,
+    // Members continue from another process one after the other: a group decides when all of them have.
+    #[serde(default)]
+    pub(super) resuming: bool,
 }
 
 impl Groups {
@@ -103,7 +106,7 @@ impl World {
 
     /// Decides, then executes the decision.
     pub(super) fn settle_group(&mut self, now: Now, key: GroupKey, fx: &mut Effects) {
-        if !matches!(self.phase, Phase::Cleaning | Phase::Running) {
+        if !matches!(self.phase, Phase::Cleaning | Phase::Running) || self.groups.resuming {
             return;
         }
         let mut last = None;
@@ -295,6 +298,10 @@ impl World {
         for vr in touched {
             self.evaluate(now, vr, fx);
         }
+        self.settle_groups(now, fx);
+    }
+
+    pub(super) fn settle_groups(&mut self, now: Now, fx: &mut Effects) {
         for key in self.groups.all.keys() {
             self.settle_group(now, key, fx);
         }
@@ -308,7 +315,7 @@ impl World {
             standings.for_each(|s| tally.add(s));
             assert_eq!(g.tally, tally, "(group {}) {key:?} counts right", g.name);
             assert!(!g.settling, "(group {}) what it decided is done", g.name);
-            if matches!(self.phase, Phase::Cleaning | Phase::Running) {
+            if matches!(self.phase, Phase::Cleaning | Phase::Running) && !self.groups.resuming {
                 assert_eq!(group::decide(&tally), None, "(group {}) has nothing left to decide", g.name);
             }
         }

@@ -160,7 +160,9 @@ impl World {
     pub(super) fn leave(&mut self, now: Now, fx: &mut Effects) {
         let first = !self.leaving;
         self.leaving = true;
-        if notify!(self, now, fx, |n, cx| n.stop(cx)) {
+        // The farewell is the last packet: where adverts of the previous process are still to leave, it leaves behind them once more. An
+        // interval that is longer than the time of the programs below is not waited for.
+        if notify!(self, now, fx, |n, cx| n.stop(cx)) && !self.parting() {
             self.exit(now, fx);
             return;
         }
@@ -172,6 +174,12 @@ impl World {
     }
 
     pub(super) fn on_exit_due(&mut self, now: Now, fx: &mut Effects) {
+        // It could not be taken over in time.
+        if matches!(self.phase, Phase::Reading | Phase::Standby)
+            && let Some(signal) = self.standby.as_ref().and_then(|s| s.stop)
+        {
+            return self.on_signal(now, signal, fx);
+        }
         if self.leaving || self.hurried {
             notify!(self, now, fx, |n, cx| n.kill(cx));
             self.exit(now, fx);

@@ -249,7 +249,7 @@ impl World {
                 self.begin_filter(now, &Snapshot::default());
                 self.begin_routes(now, fx);
                 self.end_routes(&Snapshot::default(), fx);
-                self.hold_back(now, fx);
+                self.hold_back(now, None, fx);
             }
             Phase::Running => {
                 for (vr, id) in self.addrs.reconcile(&self.links) {
@@ -265,16 +265,18 @@ impl World {
         }
     }
 
-    // `vrrp_startup_delay` counts from now, `vrrp_delay_after_boot` from the boot, as the monotonic clock does; the later end counts. A
-    // router that continues from another process does not wait again.
-    fn hold_back(&mut self, now: Now, fx: &mut Effects) {
+    // `vrrp_startup_delay` counts from now, `vrrp_delay_after_boot` from the boot, as the monotonic clock does; the later end counts.
+    // `before`: the process before had begun to wait until then.
+    pub(super) fn hold_back(&mut self, now: Now, before: Option<Instant>, fx: &mut Effects) {
         let more = &self.base.global.more;
         let until = (now.mono + more.vrrp_startup_delay).max(Instant::default() + more.vrrp_delay_after_boot);
+        let until = before.map_or(until, |at| at.min(until));
         if until > now.mono {
             fx.note(text::held_back(until.since(now.mono)));
             self.begins = Some(until);
             // `wait_for_local_igmp` is asked again then.
             self.timers.set(Due::Startup, until);
+            self.written.marks_changed = true;
         }
     }
 
@@ -348,11 +350,10 @@ impl World {
     pub(super) fn name_strangers(&self, fx: &mut Effects) {
         let ours: BTreeSet<(u32, IpAddr)> =
             (self.instances.iter()).flat_map(|(_, vi)| vi.specs(&self.links).map(|s| (s.ifindex, s.addr))).collect();
-        let going: BTreeSet<(u32, IpAddr)> = self.addrs.going().map(|id| (id.0, id.1)).collect();
+        let going: BTreeSet<AddrId> = self.addrs.going().collect();
         let names: Vec<String> = (self.links.all_addrs())
-            .filter(|a| {
-                a.proto == ADDR_PROTO && !ours.contains(&(a.ifindex, a.addr)) && !going.contains(&(a.ifindex, a.addr))
-            })
+            .filter(|a| a.proto == ADDR_PROTO && !ours.contains(&(a.ifindex, a.addr)))
+            .filter(|a| !going.contains(&(a.ifindex, a.addr, a.prefix)))
             .map(|a| format!("{}/{} on {}", a.addr, a.prefix, self.dev(a.ifindex)))
             .collect();
         if !names.is_empty() {

@@ -15,6 +15,12 @@ impl World {
                     self.hurried = true;
                     return;
                 }
+                // In charge already, but not begun: the state of the process before is taken over first, so that each Master says farewell.
+                if let Some(standby) = self.standby.as_mut().filter(|s| s.go.is_some() && s.stop.is_none()) {
+                    standby.stop = Some(signal);
+                    self.timers.set(Due::Exit, now.mono + STOP_LIMIT);
+                    return;
+                }
                 fx.note(text::stopping(name));
                 let before = core::mem::replace(&mut self.phase, Phase::Stopping);
                 self.abandon_reload("kalived stops", fx);

@@ -42,6 +42,7 @@ use crate::vrrp::timing::Grid;
 use crate::watch::Watches;
 use core::net::{IpAddr, Ipv4Addr};
 use reload::Reloads;
+use sockets::Sock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Between two tries to open a socket, and at most between two tries to get an undisturbed dump. The usual cause, a device that was just
@@ -54,25 +55,6 @@ const TAKEOVERS: usize = 8;
 const TAKEOVER_NEAR: Duration = Duration::from_micros(400);
 /// How long a stop waits for the kernel to confirm the deletion of the addresses.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-
-// One raw socket and its users.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Sock {
-    spec: SockSpec,
-    // For the log: its interface, or the address that peers send to.
-    name: String,
-    state: SockState,
-    // By VRID. Several under one have different unicast peers: `sockets::user_of`.
-    users: BTreeMap<u8, Vec<VrKey>>,
-    // Addresses of the interface: a packet from one of them is our own.
-    own: Vec<IpAddr>,
-    unknown: u64,
-    // Limits for the lines about opening it, which remote hosts must not suppress, and for those about unknown VRIDs.
-    limit: Limit,
-    unknown_limit: Limit,
-    // Sources requested by `HearLocal`.
-    local: Vec<Ipv4Addr>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Phase {
@@ -102,6 +84,9 @@ pub struct World {
     socks: Arena<SockMark, Sock>,
     sock_by_spec: BTreeMap<SockSpec, SockKey>,
     sock_of: BTreeMap<VrKey, SockKey>,
+    // Sockets without users that stay open until the last priority-0 advert has left by them.
+    #[serde(default)]
+    lingering: BTreeSet<SockKey>,
     links: Links,
     #[serde(default)]
     settling: debounce::Settling,
@@ -268,6 +253,7 @@ impl World {
             socks: Arena::default(),
             sock_by_spec: BTreeMap::new(),
             sock_of: BTreeMap::new(),
+            lingering: BTreeSet::new(),
             links: Links::default(),
             settling: debounce::Settling::default(),
             addrs: Addresses::default(),
@@ -367,8 +353,10 @@ impl World {
             Event::Advert(AdvertEv::Sent { vr, epoch, due, result, missed }) => {
                 self.may_be_reported(vr, result, fx);
                 with!(self, vr, now, fx, |vi, cx| vi.on_advert_sent(epoch, due, result, missed, cx));
-                // A sent advert affects no other machine; twenty come in one turn, and `fire` settles at its end.
-                return;
+                // A sent advert affects no other machine; twenty come in one turn, and `fire` settles at its end. The end waits for some.
+                if self.phase != Phase::Stopping {
+                    return;
+                }
             }
             Event::Advert(AdvertEv::SendFailed { vr, errno }) => {
                 self.may_be_reported(vr, Err(errno), fx);

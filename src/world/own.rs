@@ -43,6 +43,10 @@ impl World {
         if !self.vmacs.has_host() {
             return true;
         }
+        // The last adverts leave by the sockets.
+        if !self.leaving && self.parting() {
+            return false;
+        }
         match self.local_igmp.left_by {
             None => {
                 self.instances.keys().into_iter().for_each(|vr| self.leave_sock(vr, fx));

@@ -9,12 +9,14 @@
 
 use super::sockets::Whose;
 use super::*;
-use crate::effect::{GuardFx, STATIC_PROTO};
+use crate::config::model::InstanceConfig;
+use crate::config::model::vrrp::MAX_PEERS;
+use crate::effect::{AdvertFx, GuardFx, Packets, STATIC_PROTO, SockFx};
 use crate::notify::Subject;
-use crate::snapshot::{GroupShot, InstanceShot, Snapshot};
+use crate::snapshot::{FarewellShot, GroupShot, InstanceShot, Snapshot};
 use crate::vrrp::address::FILE;
 use crate::vrrp::advert::Heard;
-use crate::vrrp::instance::Since;
+use crate::vrrp::instance::{BEHIND, Since};
 use std::collections::VecDeque;
 
 /// The content of `Go`.
@@ -24,6 +26,9 @@ type Orders = (Option<Box<Snapshot>>, Option<Instant>);
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Standby {
     pub(super) go: Option<Orders>,
+    // A stop was requested after `go`.
+    #[serde(default)]
+    pub(super) stop: Option<Signal>,
     said: bool,
     overheard: Overheard,
 }
@@ -39,6 +44,11 @@ const VERDICTS: Duration = Duration::from_secs(1);
 
 /// Adverts kept for each virtual router: those of two rivals at 10 ms for the time that armed adverts last.
 const OVERHEARD: usize = 16;
+
+/// Of a packet: no advert is longer (255 IPv6 addresses, an IP header, a signature).
+const LONGEST: usize = 4608;
+/// No armed advert is further away.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(256);
 
 // The content of the last snapshot, to decide whether another one is needed.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
@@ -116,7 +126,10 @@ impl World {
             let who = Subject::Instance(vi.cfg().name.clone());
             let notified = self.notifier.told(&who).or(before.0).map(|s| s as u8);
             let piped = self.notifier.piped(&who).or(before.1).map(|s| s as u8);
-            InstanceShot { notified, piped, ..vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr)) }
+            let sock = self.sock_of.get(&vr).and_then(|key| self.socks.get(*key)).map(|s| s.spec).filter(|_| last);
+            let farewell = sock.and_then(|sock| Some(FarewellShot { sock, packets: vi.last_words(now)? }));
+            let shot = vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr));
+            InstanceShot { notified, piped, farewell, ..shot }
         };
         let instances = self.instances.iter().map(shot).collect();
         let groups = self.base.sync_groups.iter().map(|g| self.group_shot(&g.name)).collect();
@@ -145,6 +158,7 @@ impl World {
             marks: self.lvs.mark_shots(SERVICES),
             bfd: self.bfd.shots(),
             ramps: self.lvs.farm().ramps(SERVICES),
+            begins: self.begins.filter(|at| *at > now.mono).map(|at| at.0),
             timeouts: self.lvs.timeouts_before(),
         }
     }
@@ -207,7 +221,16 @@ impl World {
             }
             return;
         }
-        let Standby { go, overheard, .. } = self.standby.take().unwrap_or_default();
+        // The process before had routes or rules, and this one has read none: its file has none.
+        let had = |s: &Snapshot| {
+            let routes = s.routes.len() + s.virtual_routes.len();
+            routes + s.rules.len() + s.virtual_rules.len() > 0
+        };
+        if !self.routes_watched && standby.go.iter().any(|(s, _)| s.as_deref().is_some_and(had)) {
+            self.watch_routes_now(fx);
+            return self.resync(fx);
+        }
+        let Standby { go, stop, overheard, .. } = self.standby.take().unwrap_or_default();
         let (snapshot, dead_since) = go.unwrap_or_default();
         self.phase = Phase::Cleaning;
         self.went_on = snapshot.is_some();
@@ -220,6 +243,9 @@ impl World {
         self.end_own(&snapshot, fx);
         self.remove_leftovers(fx);
         self.name_strangers(fx);
+        if let Some(signal) = stop {
+            self.on_signal(now, signal, fx);
+        }
     }
 
     fn resume(
@@ -241,6 +267,10 @@ impl World {
         self.lvs.resume_ramps(snapshot.ramps.clone());
         self.lvs.timeouts().inherit(snapshot.timeouts);
         self.inherited_groups.clone_from(&snapshot.groups);
+        // A process that continues from another one does not wait anew.
+        if let Some(at) = snapshot.begins {
+            self.hold_back(now, Some(Instant(at)), fx);
+        }
         let at = Instant(snapshot.at).min(now.mono);
         let before = match dead_since {
             None if snapshot.last => Since::Frozen,
@@ -254,6 +284,7 @@ impl World {
         let shot_of = |vi: &Instance| shots.get(vi.cfg().name.as_str()).copied();
         order
             .sort_by_key(|vr| self.instances.get(*vr).and_then(shot_of).is_none_or(|s| s.state != State::Master as u8));
+        self.groups.resuming = true;
         for vr in order {
             let Some((shot, same)) = self.instances.get(vr).and_then(|vi| Some((shot_of(vi)?, vi.is_of(shot_of(vi)?))))
             else {
@@ -273,7 +304,37 @@ impl World {
                 with!(self, vr, now, fx, |vi, cx| vi.on_overheard(heard, *arrived, at, cx));
             }
         }
+        self.groups.resuming = false;
+        self.settle_groups(now, fx);
+        if snapshot.last {
+            snapshot.instances.iter().for_each(|shot| self.part_for(now, shot, fx));
+        }
         self.remove_dropped(snapshot, fx);
+    }
+
+    // A virtual router that was Master, and that the configuration does not have any more: its farewell leaves, before its addresses are
+    // removed and once more behind the adverts that the previous process has armed.
+    fn part_for(&mut self, now: Now, shot: &InstanceShot, fx: &mut Effects) {
+        let Some(FarewellShot { sock: spec, packets }) = &shot.farewell else { return };
+        let goes_on = self.instances.iter().any(|(_, vi)| vi.cfg().name == shot.name && vi.is_of(shot));
+        let usable = spec.ifindex().is_none_or(|i| self.links.get(i).is_some());
+        let sound = packets.len() <= MAX_PEERS && packets.iter().all(|p| p.bytes.len() <= LONGEST);
+        let Some(packets) = Packets::of(packets.clone()).filter(|_| !goes_on && usable && sound) else { return };
+        // Names for one farewell.
+        let family = spec.family();
+        let vr = self.instances.insert_with(|key| Instance::new(InstanceConfig::new("", "", 1, family), key));
+        self.instances.remove(vr);
+        let sock = self.socks.insert(Sock::new(*spec, String::new(), Vec::new()));
+        self.socks.remove(sock);
+        fx.push(Effect::Sock(SockFx::Open { sock, spec: *spec }));
+        fx.note(text::sent_zero(&shot.name));
+        fx.push(Effect::Advert(AdvertFx::Send { vr, sock, packets: packets.clone() }));
+        let last = Instant(shot.last_armed.unwrap_or(0));
+        let at = if last > now.mono && last < now.mono + LONGEST_INTERVAL { last + BEHIND } else { now.mono };
+        if at > now.mono {
+            fx.push(Effect::Advert(AdvertFx::At { vr, sock, epoch: 0, at, packets }));
+        }
+        self.linger(sock, at);
     }
 
     // Addresses that the previous process held and that have no owner any more.

@@ -34,7 +34,13 @@ fn in_vrfs<'a>(routes: &'a [Route], links: &Links) -> Cow<'a, [Route]> {
 impl World {
     // Before the first dump: so that it has the routes and rules of ours.
     pub(super) fn watch_routes(&mut self, fx: &mut Effects) {
-        if self.has_routes() && !core::mem::replace(&mut self.routes_watched, true) {
+        if self.has_routes() {
+            self.watch_routes_now(fx);
+        }
+    }
+
+    pub(super) fn watch_routes_now(&mut self, fx: &mut Effects) {
+        if !core::mem::replace(&mut self.routes_watched, true) {
             fx.push(Effect::Net(NetFx::WatchRoutes));
         }
     }

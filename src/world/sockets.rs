@@ -6,6 +6,44 @@
 use super::*;
 use crate::effect::SockFx;
 
+/// From the time of the last advert by a socket to its end: a busy loop sends it late.
+const LINGER: Duration = Duration::from_millis(100);
+
+// One raw socket and its users.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Sock {
+    pub(super) spec: SockSpec,
+    // For the log: its interface, or the address that peers send to.
+    pub(super) name: String,
+    pub(super) state: SockState,
+    // By VRID. Several under one have different unicast peers: `sockets::user_of`.
+    pub(super) users: BTreeMap<u8, Vec<VrKey>>,
+    // Addresses of the interface: a packet from one of them is our own.
+    pub(super) own: Vec<IpAddr>,
+    pub(super) unknown: u64,
+    // Limits for the lines about opening it, which remote hosts must not suppress, and for those about unknown VRIDs.
+    pub(super) limit: Limit,
+    pub(super) unknown_limit: Limit,
+    // Sources requested by `HearLocal`.
+    pub(super) local: Vec<Ipv4Addr>,
+}
+
+impl Sock {
+    pub(super) fn new(spec: SockSpec, name: String, own: Vec<IpAddr>) -> Sock {
+        Sock {
+            spec,
+            name,
+            state: SockState::None,
+            users: BTreeMap::new(),
+            own,
+            unknown: 0,
+            limit: Limit::default(),
+            unknown_limit: Limit::default(),
+            local: Vec::new(),
+        }
+    }
+}
+
 impl World {
     pub(super) fn on_datagram(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8], fx: &mut Effects) {
         let Some(sock) = self.socks.get_mut(key) else { return };
@@ -73,7 +111,11 @@ impl World {
         }
     }
 
+    /// `Due::SockRetry`.
     pub(super) fn reopen(&mut self, key: SockKey, fx: &mut Effects) {
+        if self.lingering.remove(&key) {
+            fx.push(Effect::Sock(SockFx::Close { sock: key }));
+        }
         if let Some(sock) = self.socks.get_mut(key)
             && matches!(sock.state, SockState::Failed(_))
         {
@@ -97,7 +139,15 @@ impl World {
             // Before its socket is closed: a Master whose interface was renamed can still send a priority-0 advert on it, and one whose
             // interface was replaced has armed adverts that will never leave.
             let usable = sock.spec.ifindex().is_none_or(|i| self.links.get(i).is_some());
-            let moves = sock.spec.is_unicast() && spec.is_some_and(|s| s.is_unicast());
+            // From another address to the same peers, or with AH to the same group: it is the same router, and all it needs is there.
+            let moves = match (sock.spec, spec) {
+                (SockSpec::Unicast { .. }, Some(SockSpec::Unicast { .. })) => true,
+                (
+                    SockSpec::Multicast { ifindex, group, .. },
+                    Some(SockSpec::Multicast { ifindex: i, group: g, .. }),
+                ) => (ifindex, group) == (i, g),
+                _ => false,
+            };
             with!(self, vr, now, fx, |vi, cx| if moves {
                 vi.on_socket_moves(cx);
             } else {
@@ -113,17 +163,8 @@ impl World {
         let key = *self.sock_by_spec.entry(spec).or_insert_with(|| {
             self.socks.insert_with(|key| {
                 fx.push(Effect::Sock(SockFx::Open { sock: key, spec }));
-                Sock {
-                    spec,
-                    name: if spec.is_unicast() { spec.address().to_string() } else { interface },
-                    state: SockState::Opening(key),
-                    users: BTreeMap::new(),
-                    own: own(),
-                    unknown: 0,
-                    limit: Limit::default(),
-                    unknown_limit: Limit::default(),
-                    local: Vec::new(),
-                }
+                let name = if spec.is_unicast() { spec.address().to_string() } else { interface };
+                Sock { state: SockState::Opening(key), ..Sock::new(spec, name, own()) }
             })
         });
         self.sock_of.insert(vr, key);
@@ -170,6 +211,7 @@ impl World {
     // Removes a virtual router from its socket, under any VRID; the last one closes the socket.
     pub(super) fn leave_sock(&mut self, vr: VrKey, fx: &mut Effects) {
         let Some(key) = self.sock_of.remove(&vr) else { return };
+        let parts_at = self.instances.get(vr).and_then(Instance::parts_at);
         let Some(sock) = self.socks.get_mut(key) else { return };
         sock.users.values_mut().for_each(|list| list.retain(|user| *user != vr));
         sock.users.retain(|_, list| !list.is_empty());
@@ -177,9 +219,25 @@ impl World {
         if sock.users.is_empty() {
             self.sock_by_spec.remove(&sock.spec);
             self.socks.remove(key);
-            self.timers.stop(Due::SockRetry(key));
-            fx.push(Effect::Sock(SockFx::Close { sock: key }));
+            match parts_at {
+                // An armed advert is cancelled with its socket. What is received by it until then has no recipient.
+                Some(at) => self.linger(key, at),
+                None => {
+                    self.timers.stop(Due::SockRetry(key));
+                    fx.push(Effect::Sock(SockFx::Close { sock: key }));
+                }
+            }
         }
+    }
+
+    pub(super) fn linger(&mut self, key: SockKey, until: Instant) {
+        self.lingering.insert(key);
+        self.timers.set(Due::SockRetry(key), until + LINGER);
+    }
+
+    /// Whether a priority-0 advert is still to leave, behind the last advert of the previous process.
+    pub(super) fn parting(&self) -> bool {
+        !self.lingering.is_empty() || self.instances.iter().any(|(_, vi)| vi.parts_at().is_some())
     }
 }
 

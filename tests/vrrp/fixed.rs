@@ -103,6 +103,31 @@ fn a_start_that_is_delayed() {
     }
 }
 
+/// The next process waits to the end of the delay, whatever happened to the one before; and no longer than its own file says.
+#[test]
+fn a_delay_goes_on_in_the_next_process() {
+    for (startup, waits) in [(10, 7), (3600, 7), (2, 2), (0, 0)] {
+        let with = |seconds| {
+            let mut config = config(&[]);
+            config.global.more.vrrp_startup_delay = Duration::from_secs(seconds);
+            config
+        };
+        let mut old = Bench::of(World::new(with(10)));
+        old.start();
+        let snapshot = old.world.snapshot(old.now).expect("the end of the delay");
+        old.run(Duration::from_secs(3));
+        let mut new = Bench::of(World::standby(with(startup)));
+        new.now = old.now;
+        new.start();
+        let dead_since = Some(new.now.mono);
+        new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since }));
+        new.run(Duration::from_secs(waits).saturating_sub(Duration::from_millis(1)));
+        assert_eq!(new.logged("Entering BACKUP"), usize::from(waits == 0), "{startup}: {:?}", new.log);
+        new.run(Duration::from_millis(1));
+        assert_eq!(new.logged("Entering BACKUP"), 1, "{startup}: {:?}", new.log);
+    }
+}
+
 #[test]
 fn trap_36_a_delay_that_ends_while_the_interface_is_down_does_not_keep_it_from_becoming_master() {
     for down in [true, false] {

@@ -229,3 +229,73 @@ fn a_group_with_a_member_whose_interface_is_gone_is_not_resumed() {
     assert_eq!(states(&new), [Fault, Fault]);
     assert!(new.wire().contains(&"farewell 61 0".to_owned()), "{:?}", new.wire());
 }
+
+// A would preempt a lower Master on its link, and B follows a better one: the group is Backup.
+fn torn() -> (Config, Bench) {
+    let config = pair(200, 100);
+    let mut b = started(&config);
+    for _ in 0..30 {
+        b.hears(&config.instances[0], 150);
+        b.hears(&config.instances[1], 150);
+        b.run(MS * 100);
+    }
+    assert_eq!(states(&b), [Backup, Backup]);
+    b.out.clear();
+    b.log.clear();
+    (config, b)
+}
+
+fn went_on(old: &mut Bench, config: &Config) -> Bench {
+    let mut new = beside(old, config);
+    let s = freeze(old);
+    new.kernel.clone_from(&old.kernel);
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(s), dead_since: None }));
+    new.fire();
+    new
+}
+
+#[test]
+fn a_group_decides_after_all_its_members_have_gone_on() {
+    let (config, mut old) = torn();
+    let new = went_on(&mut old, &config);
+    assert_eq!((states(&new), new.wire()), (vec![Backup, Backup], vec![]), "{:?}", new.log);
+    assert_eq!(new.logged("Entering"), 0, "{:?}", new.log);
+}
+
+// What the new virtual router will hear on its link is not known yet.
+#[test]
+fn a_member_that_starts_anew_is_waited_for() {
+    let (config, mut b) = torn();
+    let mut other = config.clone();
+    other.instances[1].vrid = 99;
+    b.takes(&other);
+    assert_eq!((states(&b), b.wire()), (vec![Backup, Backup], vec![]), "{:?}", b.log);
+    // It hears nobody.
+    let wait = b.who("B").first_wait;
+    for _ in 0..10 {
+        b.hears(&other.instances[0], 150);
+        b.run(wait / 10);
+    }
+    assert_eq!(states(&b), [Master, Master], "{:?}", b.log);
+}
+
+#[test]
+fn one_that_joins_goes_on_joining() {
+    let config = pair(100, 100);
+    let with = with_c(&config, "G");
+    let mut old = masters(&config);
+    old.takes(&with);
+    assert_eq!(states(&old), [Master, Master, Backup]);
+    let written_before = written(&old.world.snapshot(old.now).expect("something to say"));
+    let died = old.now.mono;
+    // After a hand-over, and after a crash.
+    let mut crashed = beside(&old, &with);
+    crashed.event(Event::Guard(GuardEv::Go { snapshot: Some(written_before), dead_since: Some(died) }));
+    crashed.fire();
+    for mut new in [went_on(&mut old, &with), crashed] {
+        assert_eq!(states(&new), [Master, Master, Backup], "{:?}", new.log);
+        new.run(S * 2);
+        assert_eq!(states(&new), [Master, Master, Master], "{:?}", new.log);
+        assert!(!new.wire().iter().any(|w| w.starts_with("farewell")), "{:?}", new.wire());
+    }
+}

@@ -8,6 +8,7 @@ mod cost;
 mod custody;
 mod debounce;
 mod ends;
+mod farewell;
 mod fib;
 mod filter;
 mod fixed;

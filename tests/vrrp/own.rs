@@ -197,6 +197,37 @@ fn deleted_by_somebody_else_it_is_made_again_as_it_was() {
     assert_eq!(b.logged("was deleted by another program"), 1, "{:?}", b.log);
 }
 
+/// Renamed, or with another Ethernet address: made again, and the other one is removed, because two with one address cannot both be up.
+#[test]
+fn changed_by_somebody_else_it_is_made_again_as_it_was() {
+    let changes: [fn(&mut Link); 2] = [|l| l.name = "foo".into(), |l| l.mac = Some([2, 0, 0, 0, 0, 9])];
+    for change in changes {
+        for master in [true, false] {
+            let mut b = backup(vmac(v2()));
+            if master {
+                take_over(&mut b);
+            }
+            let ifindex = own(&b).expect("there").ifindex;
+            for _ in 0..3 {
+                let there = b.links.iter_mut().find(|l| l.ifindex == ifindex);
+                if let Some(l) = there {
+                    change(l);
+                    let l = l.clone();
+                    b.event(Event::Net(NetEv::LinkNew(l)));
+                }
+                b.run(Duration::from_millis(500));
+            }
+            assert_eq!(is_up(&b), master, "{:?}", b.log);
+            assert_eq!((own(&b).expect("made").mac, on_own(&b)), (Some(MAC), vec![ip("198.18.0.100")]), "{:?}", b.log);
+            assert!(b.links.iter().all(|l| l.ifindex != ifindex), "{:?}", b.links);
+            assert_eq!(b.logged("; making it again"), 1, "{:?}", b.log);
+            b.term();
+            b.run(Duration::from_secs(1));
+            assert!(own(&b).is_none() && b.links.len() == 1, "{:?}", b.links);
+        }
+    }
+}
+
 #[test]
 fn a_stop_leaves_nothing() {
     for master in [false, true] {

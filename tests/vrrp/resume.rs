@@ -92,3 +92,20 @@ fn what_was_overheard_is_answered_once() {
     new.fire();
     assert_eq!((new.state(), new.adverts()), (State::Master, 1), "{:?}", new.log);
 }
+
+/// A router in FAULT has counted, too.
+#[test]
+fn a_fault_keeps_its_counters() {
+    let mut old = Bench::master(cfg());
+    let down = kalived::event::Link { up: false, running: false, ..link(ETH0, "eth0", false) };
+    old.links = vec![down.clone()];
+    old.event(Event::Net(kalived::event::NetEv::LinkNew(down)));
+    assert_eq!(old.state(), State::Fault);
+    let was = old.view().stats;
+    assert!(was.advert_sent > 10 && was.become_master == 1);
+    let mut new = beside(&old, cfg());
+    let s = old.world.snapshot(old.now).expect("changed");
+    go_on(&mut new, &s, MS);
+    new.run(MS);
+    assert_eq!((new.state(), new.view().stats), (State::Fault, was));
+}

@@ -268,6 +268,29 @@ fn over_an_upgrade() {
     assert_eq!(asked.len(), 2, "{asked:?}");
 }
 
+/// The new file has no route at all: those of the first one are read, and removed.
+#[test]
+fn over_an_upgrade_to_a_file_without_routes() {
+    let mut old = bench("10.1.0.0/16 via 198.18.0.1\n 10.2.0.0/16 via 198.18.0.1");
+    let mut new = Bench::of(World::standby(Config { instances: vec![v2()], ..Config::default() }));
+    new.routes.routes.clone_from(&old.routes.routes);
+    (new.now, new.kernel) = (old.now, old.kernel.clone());
+    new.start();
+    old.event(Event::Guard(GuardEv::Freeze));
+    let snapshot = Some(Box::new(old.world.last_snapshot(old.now)));
+    new.event(Event::Guard(GuardEv::Go { snapshot, dead_since: None }));
+    assert!(new.routes.watched && new.world.stands_by(), "they are read first");
+    new.dump();
+    new.run(ms(1));
+    assert!(new.routes.names().is_empty(), "{:?}", new.routes.names());
+    // The first process sees them go, and says nothing.
+    for route in old.routes.routes.clone() {
+        old.event(Event::Net(NetEv::RouteDel(Box::new(route))));
+    }
+    old.run(ms(100));
+    assert_eq!(old.logged("removed by another program"), 0, "{:?}", old.log);
+}
+
 /// A core died, and the next one is asked to stop before it is in charge: no other process is left that knows of the routes.
 #[test]
 fn stopped_before_it_went_on() {

@@ -285,6 +285,61 @@ fn sequences_and_marks_survive_a_hand_over() {
     }
 }
 
+/// From one kind of signature to the other: the sequences of the one mean nothing for the other, in a running process and in the next.
+#[test]
+fn another_kind_of_signature_begins_anew() {
+    let hmac = with_hmac(v2(), hmac(HmacMode::Enforce, AntiReplay::Time));
+    for (first, then) in [(hmac.clone(), ah()), (ah(), hmac)] {
+        for reload in [true, false] {
+            let mut p = Pair::new(&first);
+            p.run(Duration::from_secs(3));
+            assert!(p.accepted() > 1);
+            if reload {
+                for (bench, cfg) in [(&mut p.b, lower(&then)), (&mut p.a, then.clone())] {
+                    let config = Box::new(Config { instances: vec![cfg], ..Config::default() });
+                    bench.event(Event::Guard(GuardEv::Config(config)));
+                    bench.run(ms(1));
+                }
+            } else {
+                let next = |old: &mut Bench, cfg: InstanceConfig| {
+                    old.event(Event::Guard(GuardEv::Freeze));
+                    let snapshot = old.world.last_snapshot(old.now);
+                    let mut new = Bench::of(World::standby(Config { instances: vec![cfg], ..Config::default() }));
+                    new.now = old.now;
+                    new.kernel.clone_from(&old.kernel);
+                    new.start();
+                    new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since: None }));
+                    new.fire();
+                    new
+                };
+                p.b = next(&mut p.b, lower(&then));
+                p.a = next(&mut p.a, then.clone());
+                (p.seen, p.armed) = (0, BTreeMap::new());
+            }
+            assert_eq!((p.a.state(), p.b.state()), (State::Master, State::Backup), "{:?}", p.a.log);
+            let (n, refused) = (p.accepted(), p.refused());
+            p.run(Duration::from_secs(6));
+            assert!(p.accepted() >= n + 4, "{:?}", p.b.view().stats);
+            assert!(p.refused() <= refused + 1, "{:?}", p.b.view().stats);
+            assert_eq!((p.a.state(), p.b.state()), (State::Master, State::Backup), "{:?}", p.b.log);
+        }
+    }
+}
+
+/// AH is received by another socket: a Master that gets one, or gives it up, stays Master.
+#[test]
+fn ah_comes_and_goes_with_a_reload() {
+    for (first, then) in [(v2(), ah()), (ah(), v2())] {
+        let mut b = Bench::master(first);
+        let config = Box::new(Config { instances: vec![then], ..Config::default() });
+        b.event(Event::Guard(GuardEv::Config(config)));
+        b.run(ms(1));
+        assert_eq!((b.state(), b.logged("FAULT"), b.specs.len()), (State::Master, 0, 2), "{:?}", b.log);
+        assert!(!b.out.iter().any(|o| matches!(o, Out::Stop(Some(_)) | Out::Del(_))), "{:?}", b.out);
+        assert_eq!(b.armed.len(), 1, "and is armed on it");
+    }
+}
+
 /// No output has a secret.
 #[test]
 fn secrets_are_not_shown() {

@@ -135,7 +135,8 @@ impl Instance {
     pub fn renew(&mut self, cfg: InstanceConfig) {
         let fresh = Instance::new(cfg, self.key);
         let old = core::mem::replace(self, fresh);
-        (self.stats, self.limits, self.epoch, self.since) = (old.stats, old.limits, old.epoch, old.since);
+        (self.stats, self.limits, self.epoch, self.since) =
+            (old.stats, old.limits, old.epoch.wrapping_add(1), old.since);
         self.seal = old.seal;
         self.member = old.member.map(Member::renewed);
     }

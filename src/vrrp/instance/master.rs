@@ -56,6 +56,9 @@ impl Instance {
             self.stats.advert_sent += 1;
         }
         if !self.is_master() {
+            if epoch == self.epoch {
+                self.parting = false;
+            }
             return;
         }
         let late = cx.now.mono.since(due);
@@ -337,6 +340,9 @@ impl Instance {
         }
         let farewell = farewell.map(|packets| self.sealed_now(&packets, cx).0);
         self.disarm(farewell, cx);
+        if self.farewell_open {
+            self.part_after_inherited(cx);
+        }
         if let Some(phase) = self.phase.take() {
             cx.grid.leave(phase);
         }

@@ -114,10 +114,10 @@ impl Instance {
     pub(super) fn is_willing(&self) -> bool {
         self.member.as_ref().is_some_and(|m| m.willing)
     }
-    /// Restores the value of the previous process.
-    pub(super) fn resume_willing(&mut self, willing: bool) {
+    /// Restores the values of the previous process.
+    pub(super) fn resume_member(&mut self, willing: bool, joining: bool) {
         if let Some(m) = &mut self.member {
-            m.willing = willing;
+            (m.willing, m.joining) = (willing, joining);
         }
     }
     pub(super) fn joins(&self) -> bool {

@@ -30,7 +30,7 @@ pub use health::Fault;
 pub use history::Moved;
 pub use member::Member;
 pub(crate) use own::stays;
-pub use resume::{Mark, Since};
+pub use resume::{BEHIND, Mark, Since};
 pub use stats::Stats;
 
 use super::address::Addresses;
@@ -224,8 +224,11 @@ pub struct Instance {
     failing: u64,
     /// A priority-0 advert was sent and no failure was reported.
     farewell_open: bool,
-    // A priority-0 advert is armed: the previous process had armed adverts when this router had to leave Master.
+    // A priority-0 advert is armed: adverts of the previous process were still to leave when this router left Master.
     parting: bool,
+    // When the last advert that the previous process armed leaves.
+    #[serde(default)]
+    inherited: Instant,
     preempt_delay_over: bool,
     // The number of addresses that a takeover has requested so far.
     asked: usize,
@@ -281,6 +284,7 @@ impl Instance {
             failing: 0,
             farewell_open: false,
             parting: false,
+            inherited: Instant::default(),
             preempt_delay_over: false,
             asked: 0,
             kept: BTreeSet::new(),

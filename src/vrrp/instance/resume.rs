@@ -9,7 +9,7 @@
 use super::master::ANSWER_PAUSE;
 use super::{Cause, Cx, Instance, Moved, SockState};
 use crate::config::model::{Family, InstanceConfig, Version};
-use crate::effect::{AddrSpec, AdvertFx, Effect};
+use crate::effect::{AddrSpec, AdvertFx, Effect, Packet};
 use crate::event::LONGEST_AGE;
 use crate::links::AddrId;
 use crate::snapshot::InstanceShot;
@@ -23,7 +23,7 @@ use crate::vrrp::{text, timing};
 const INTERVALS: (u64, u64) = (10_000_000, 255_000_000_000);
 /// How long after the last advert of another process ours leaves: a busy processor does not order the timers of two processes more
 /// precisely, and an interval is ten times as long.
-const BEHIND: Duration = Duration::from_millis(1);
+pub const BEHIND: Duration = Duration::from_millis(1);
 /// A counter above this value is not genuine.
 const COUNTER: u64 = u64::MAX / 2;
 
@@ -45,6 +45,7 @@ pub struct Mark {
     master: Option<core::net::IpAddr>,
     armed: bool,
     preempt_over: bool,
+    joins: bool,
 }
 
 // The action for a snapshot.
@@ -106,6 +107,8 @@ impl Instance {
             notified: None,
             piped: None,
             willing: self.is_willing(),
+            joining: self.joins(),
+            farewell: None,
             sequence,
             armed_sequence,
             marks,
@@ -121,6 +124,7 @@ impl Instance {
             master: self.master,
             armed: self.phase.is_some(),
             preempt_over: self.preempt_delay_over,
+            joins: self.joins(),
         }
     }
 
@@ -180,7 +184,18 @@ impl Instance {
             },
             Some(State::Backup) if self.sound(shot, cx.now.mono) => self.listen_on(shot, before, sock, cx),
             Some(State::Backup) | None => cx.fx.note(text::cold(&self.cfg.name, text::SNAPSHOT_SENSELESS)),
-            Some(State::Init | State::Fault) => {}
+            // It enters FAULT again by itself, if the reason is still there.
+            Some(State::Fault) => {
+                let since = self.since_of(shot, cx.now);
+                self.take_counts(shot);
+                self.remember(Moved {
+                    at: since,
+                    from: State::Fault,
+                    to: State::Fault,
+                    cause: text::TAKEN_OVER.to_owned(),
+                });
+            }
+            Some(State::Init) => {}
         }
     }
 
@@ -230,13 +245,21 @@ impl Instance {
     fn take_over(&mut self, shot: &InstanceShot, input: Input, cx: &mut Cx<'_>) {
         let now = cx.now;
         self.go(self.decide(input), Cause::None, None, cx);
-        self.since = Now { mono: Instant(shot.since.0).min(now.mono), wall: Wall(shot.since.1) };
+        self.since = self.since_of(shot, now);
         self.seal.resume(shot.sequence, shot.armed_sequence, shot.last_armed.map(Instant), &shot.marks);
         if !self.owner() {
             self.priority = shot.priority.min(254);
         }
         let cause = text::TAKEN_OVER.to_owned();
         self.remember(Moved { at: self.since, from: self.state, to: self.state, cause });
+        self.take_counts(shot);
+    }
+
+    fn since_of(&self, shot: &InstanceShot, now: Now) -> Now {
+        Now { mono: Instant(shot.since.0).min(now.mono), wall: Wall(shot.since.1) }
+    }
+
+    fn take_counts(&mut self, shot: &InstanceShot) {
         let counts = shot.stats.iter().map(|n| if *n <= COUNTER { *n } else { 0 }).collect::<Vec<_>>();
         let s = &mut self.stats;
         // An older process may have fewer reasons for a rejection: later ones were appended.
@@ -284,8 +307,8 @@ impl Instance {
     fn join_in(&mut self, shot: &InstanceShot, last: Instant, old: Duration, sock: SockState, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         cx.fx.note(text::goes_on(&self.cfg.name, State::Master, last.since(now)));
+        self.inherited = last;
         if !self.be_master(shot, Some(last), sock, cx) {
-            self.part_after(last, cx);
             return;
         }
         let next = self.phase.map_or(last + old, |phase| cx.grid.after(phase, last));
@@ -327,20 +350,28 @@ impl Instance {
         }
     }
 
-    // Adverts of the previous process, which cannot be cancelled, follow the priority-0 advert: it is sent once more after the last of
-    // them.
-    fn part_after(&mut self, last: Instant, cx: &mut Cx<'_>) {
-        if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), last > cx.now.mono) {
+    // Adverts of the previous process, which cannot be cancelled, would follow the priority-0 advert: it is sent once more after the last
+    // of them.
+    pub(super) fn part_after_inherited(&mut self, cx: &mut Cx<'_>) {
+        if let (Some(sock), Some(packets), true) = (self.sock_key(), self.build(0), self.inherited > cx.now.mono) {
             self.parting = true;
-            let packets = self.sealed_for(last + BEHIND, &packets, cx);
-            cx.fx.push(Effect::Advert(AdvertFx::At {
-                vr: self.key,
-                sock,
-                epoch: self.epoch,
-                at: last + BEHIND,
-                packets,
-            }));
+            let at = self.inherited + BEHIND;
+            let packets = self.sealed_for(at, &packets, cx);
+            cx.fx.push(Effect::Advert(AdvertFx::At { vr: self.key, sock, epoch: self.epoch, at, packets }));
         }
+    }
+
+    /// The priority-0 advert that is to follow its armed adverts, if it is Master.
+    pub fn last_words(&self, now: Now) -> Option<Vec<Packet>> {
+        let packets = if self.is_master() { self.build(0)? } else { return None };
+        let at = self.armed.back().copied().unwrap_or(now.mono).max(now.mono) + BEHIND;
+        let packets = self.seal.clone().arm(&self.cfg, self.source?, &packets, at, now);
+        Some(packets.iter().cloned().collect())
+    }
+
+    /// When its last priority-0 advert leaves, if that is still to leave: until then its socket stays open.
+    pub fn parts_at(&self) -> Option<Instant> {
+        self.parting.then(|| self.inherited + BEHIND)
     }
 
     fn listen_on(&mut self, shot: &InstanceShot, before: Since, sock: SockState, cx: &mut Cx<'_>) {
@@ -359,7 +390,7 @@ impl Instance {
         };
         cx.timers.set(Due::MasterDown(self.key), down);
         self.preempt_delay_over = shot.preempt_over;
-        self.resume_willing(shot.willing);
+        self.resume_member(shot.willing, shot.joining);
         if let Some(at) = shot.preempt_at {
             cx.timers.set(Due::PreemptDelay(self.key), Instant(at).clamp(now, now + self.cfg.preempt_delay));
         }

@@ -10,6 +10,8 @@ use kalived::daemon::Turn;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::Sink;
 use kalived::daemon::token::{SockToken, Token};
+use kalived::effect::{Effect, Effects, SockFx, SockSpec};
+use kalived::event::{Event, SockEv};
 use kalived::process::line::Target;
 use kalived::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -243,5 +245,75 @@ fn every_lie_is_noticed() {
         let found = (0..CANARY_SEEDS).find_map(|seed| run(seed, Some(lie), &mut Figures::default()));
         let (rule, text) = found.unwrap_or_else(|| panic!("{lie:?} was not noticed within {CANARY_SEEDS} seeds"));
         assert!(rules.contains(&rule), "{lie:?} was noticed by {rule:?}: {text}");
+    }
+}
+
+const GROUP: [u8; 4] = [224, 0, 0, 18];
+
+/// A machine that listens, and for which a timer is always due.
+#[derive(Default)]
+struct Listener {
+    read: usize,
+    /// How many datagrams were read before each time that timers were dispatched.
+    fired: Vec<usize>,
+}
+
+impl kalived::daemon::Machine for Listener {
+    fn handle(&mut self, _: kalived::time::Now, event: Event<'_>, fx: &mut Effects) {
+        match event {
+            Event::Start => {
+                let sock = kalived::id::Arena::<kalived::id::SockMark, ()>::default().insert(());
+                let spec = SockSpec::Multicast { ifindex: 2, group: GROUP.into(), ah: false };
+                fx.push(Effect::Sock(SockFx::Open { sock, spec }));
+            }
+            Event::Sock(SockEv::Datagram { .. }) => self.read += 1,
+            _ => {}
+        }
+    }
+    fn fire(&mut self, _: kalived::time::Now, _: usize, _: &mut Effects) -> bool {
+        self.fired.push(self.read);
+        false
+    }
+    fn next_deadline(&self) -> Option<(Instant, kalived::timers::Due)> {
+        None
+    }
+}
+
+/// The loop stood still, and there are more datagrams than buffers: all of them are read before a timer fires. A flood does not hold the
+/// timers back for ever.
+#[test]
+fn timers_wait_for_what_arrived_before_them_but_not_for_a_flood() {
+    for flood in [false, true] {
+        let os = SimOs::new(Instant(1_000_000_000), Rng::stream(1, 0x101, 0), Rates::default(), None);
+        let mut os = os;
+        let signals = os.open().expect("no fault is on");
+        let sink = Sink::with_fd(Target::Console, true, None);
+        let mut exec = Exec::new(os, signals, sink, true).expect("the simulated system has everything");
+        let mut machine = Listener::default();
+        let mut turn = Turn::begin(&mut exec, &mut machine);
+        let mut turns = |exec: &mut Exec<SimOs>, machine: &mut Listener, n: usize, each: usize| {
+            for _ in 0..n {
+                turn.sleep(exec, machine);
+                for _ in 0..each {
+                    let mut name = vec![0; 16];
+                    name[0] = 2;
+                    let d = Datagram { name, control: Vec::new(), payload: vec![0; 20] };
+                    exec.os().multicast(GROUP.into(), &d);
+                }
+                let now = exec.os().now + Duration::from_micros(10);
+                exec.os().advance(now);
+                assert!(turn.wake(exec, machine).is_none());
+            }
+        };
+        turns(&mut exec, &mut machine, 3, 0);
+        machine.fired.clear();
+        if flood {
+            turns(&mut exec, &mut machine, 1000, 20);
+            assert!(machine.fired.len() > 50, "{:?}", machine.fired);
+        } else {
+            turns(&mut exec, &mut machine, 1, 500);
+            turns(&mut exec, &mut machine, 100, 0);
+            assert_eq!((machine.read, machine.fired.first()), (500, Some(&500)), "{:?}", machine.fired);
+        }
     }
 }
