@@ -257,6 +257,7 @@ impl Guard {
         if let Some(core) = &mut self.core {
             core.ready = true;
         }
+        self.restart.on_ready();
         self.say_in_charge();
         if let Some(go) = self.go.take() {
             self.tell(go);
