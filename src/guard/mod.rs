@@ -220,11 +220,16 @@ impl Guard {
     /// Starts another core, for the configuration in `image`.
     fn launch(&mut self, image: &File, standby: bool, now: Instant) -> io::Result<Core> {
         self.cores += 1;
-        let witness = match &self.lock {
-            Some(lock) => lock.witness(),
-            // No process locks this file: it never shows a successor.
-            None => memfd::create("kalived no lock"),
-        }?;
+        let witness = match self.lock.as_ref().map(Lock::witness) {
+            Some(Ok(witness)) => witness,
+            // No process locks this file: it never shows a successor. Addresses have precedence over a file.
+            none => {
+                if let Some(Err(e)) = none {
+                    self.note(text::failed("the VRRP process will not see a kalived after this one", &e));
+                }
+                memfd::create("kalived no lock")?
+            }
+        };
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         let core = Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now);
         // Before its first message is read, and while it starts: of a large configuration this takes long.
