@@ -147,8 +147,9 @@ impl Guard {
         }
         if self.core.is_some() {
             self.tell(ToCore::Signal(s));
-        } else if self.removal.is_none() {
-            self.end = Some(0);
+        } else if self.removal.is_none() && self.end.is_none() {
+            self.start_at = None;
+            self.make_sure(now);
         }
     }
 
@@ -191,7 +192,7 @@ impl Guard {
                 self.note(text::removed(end));
             }
             if end != End::Exited(0) {
-                self.remove_vips_here();
+                self.remove_vips_here(matches!(removal.after, After::End(_)));
             }
             self.after(now, removal.after);
         } else if !self.dump_ended(now, pid, end) && !self.compiler_ended(now, pid, end) {
