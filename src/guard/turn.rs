@@ -102,6 +102,7 @@ impl Guard {
         let cores = [self.core.as_ref(), self.upgrade.as_ref().and_then(|u| u.next())];
         let backed_up = cores.iter().flatten().any(|c| c.backed_up());
         let at = earliest(self.start_at, backed_up.then_some(now + RETRY));
+        let at = earliest(at, self.watchdog_due());
         let until = at.map_or(PERIOD, |at| at.since(now)).min(PERIOD);
         let mut fds = vec![self.signals.as_fd()];
         fds.extend(cores.iter().flatten().filter_map(|c| c.fd()));
