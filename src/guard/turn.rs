@@ -206,12 +206,12 @@ impl Guard {
     fn core_ended(&mut self, now: Instant, core: Core, end: End) {
         self.helper_died = None;
         if self.handover_died(now, core.pid, end) {
-            return self.scripts.orphan(core.number, now, None);
+            return self.scripts.orphan(core.number, now, false);
         }
         if self.go_for(&core, now, end) {
             return;
         }
-        self.scripts.orphan(core.number, now, None);
+        self.scripts.orphan(core.number, now, false);
         match (self.stopping, end) {
             (Some(_), End::Exited(0)) => self.make_sure(now),
             (Some(_), _) => {
