@@ -184,7 +184,14 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
         notes
             .push((Level::Info, format!("at most {files} open files, {FILES} were wanted (LimitNOFILE= of the unit)")));
     }
-    exec.kept = Some(Kept::new(Slots::new(snapshot.into())));
+    let mut slots = Slots::new(snapshot.into());
+    if !words.standby
+        && let Ok(Some(shot)) = slots.newest()
+    {
+        // Of the state of a core that died too often only what it left in the file system is used.
+        exec.inherit_fifos(&shot.fifos);
+    }
+    exec.kept = Some(Kept::new(slots));
     Ok(exec)
 }
 

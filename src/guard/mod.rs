@@ -15,6 +15,7 @@ pub mod ctl;
 pub mod dump;
 pub(crate) mod handover;
 pub(crate) mod inherit;
+mod ipvs;
 mod leftovers;
 pub mod queue;
 mod reload;

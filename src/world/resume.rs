@@ -145,6 +145,7 @@ impl World {
             bfd: self.bfd.shots(),
             ramps: self.lvs.farm().ramps(SERVICES),
             timeouts: self.lvs.timeouts_before(),
+            fifos: Vec::new(),
         }
     }
 
