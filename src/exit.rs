@@ -22,7 +22,7 @@ pub enum ExitCode {
     /// The configuration file does not exist, cannot be read, or is empty. `--config-test`: scripts that run as root can be
     /// changed by others, and nothing else is wrong (keepalived gives both the same number).
     NoConfig = 6,
-    /// io_uring is missing or forbidden on this system.
+    /// io_uring is missing or forbidden on this system, or there is no memory for it.
     NoUring = 7,
     /// A fault inside kalived itself.
     Internal = 70,
@@ -41,7 +41,7 @@ impl ExitCode {
             ExitCode::NoConfig,
             "the configuration file is missing, unreadable or empty; --config-test: scripts are insecure",
         ),
-        (ExitCode::NoUring, "io_uring is missing, too old or forbidden"),
+        (ExitCode::NoUring, "io_uring is missing, too old or forbidden, or there is too little locked memory for it"),
         (ExitCode::Internal, "a fault inside kalived; please report it"),
     ];
 }

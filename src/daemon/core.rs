@@ -17,11 +17,13 @@ use crate::process::log::{Log, say};
 use crate::process::parts::Parts;
 use crate::process::slots::Slots;
 use crate::record::{self, Tape};
+use crate::sys::op::Fd;
 use crate::sys::privilege::{Files, cap};
-use crate::sys::ring::Ring;
-use crate::sys::{child, clock, daemonize, limits, namespace, netlink, privilege, sched, sections, signal};
+use crate::sys::ring::{self, NoRing, Ring};
+use crate::sys::{child, clock, daemonize, limits, namespace, netlink, poll, privilege, sched, sections, signal};
 use crate::world::World;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 /// The guard's arguments.
@@ -73,6 +75,11 @@ pub fn role(args: &[String]) -> ExitCode {
 
 /// Open files at a time: the connections, and 512 for everything else (a socket for each interface and family, pipes).
 const FILES: u64 = super::streams::MOST as u64 + 512;
+
+/// How often, and how many milliseconds apart, memory for a ring is asked for: altogether far less than the 3 s in which a peer takes over
+/// by default, and more than the kernel takes to free a ring.
+const RING_TRIES: usize = 20;
+const RING_PAUSE_MS: i32 = 10;
 
 type Refused = (String, ExitCode);
 
@@ -138,26 +145,63 @@ fn confine() {
     privilege::hide();
 }
 
-fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level, String)>) -> Result<Exec, Refused> {
-    let ring = Ring::new().map_err(|e| (e.to_string(), ExitCode::NoUring))?;
-    notes.push((Level::Detail, ring.describe()));
-    let signals = signal::install().map_err(|e| (format!("no signals: {e}"), ExitCode::Fatal))?;
+/// The loop, on a ring as large as the limit of locked memory allows. The kernel still counts the ring of a core that was killed, and one
+/// that left no room for the buffers, for a moment.
+fn engine(signals: &Fd, sink: impl Fn() -> Sink) -> Result<Exec, Refused> {
     let several_cpus = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
-    let mut exec =
-        Exec::new(ring, signals, Sink::new(words.target.clone(), words.detail), several_cpus).map_err(|e| {
-            let code = match e.kind() {
-                std::io::ErrorKind::PermissionDenied => ExitCode::Permission,
-                _ => ExitCode::Fatal,
-            };
-            (format!("the sockets every run needs could not be opened: {e}"), code)
-        })?;
+    let mut most = ring::SQ_ENTRIES;
+    let mut refused = None;
+    for _ in 0..RING_TRIES {
+        let none = match Ring::at_most(most) {
+            Ok(ring) => {
+                let entries = ring.entries();
+                match Exec::new(ring, signals.clone(), sink(), several_cpus) {
+                    Err(e) if e.kind() == ErrorKind::OutOfMemory => {
+                        most = entries / 2;
+                        NoRing::from(e)
+                    }
+                    Err(e) => {
+                        let code = match e.kind() {
+                            ErrorKind::PermissionDenied => ExitCode::Permission,
+                            _ => ExitCode::Fatal,
+                        };
+                        return Err((format!("the sockets every run needs could not be opened: {e}"), code));
+                    }
+                    Ok(exec) => return Ok(exec),
+                }
+            }
+            Err(none) => none,
+        };
+        let again = none.for_memory;
+        refused = Some((none.to_string(), ExitCode::NoUring));
+        if !again {
+            break;
+        }
+        let _ = poll::readable(&[], RING_PAUSE_MS);
+    }
+    // There was one try at least.
+    Err(refused.unwrap_or((String::new(), ExitCode::NoUring)))
+}
+
+fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level, String)>) -> Result<Exec, Refused> {
+    let signals = signal::install().map_err(|e| (format!("no signals: {e}"), ExitCode::Fatal))?;
+    let mut exec = engine(&signals, || Sink::new(words.target.clone(), words.detail))?;
+    let ring = exec.os();
+    notes.push((if ring.is_small() { Level::Warning } else { Level::Detail }, ring.describe()));
     exec.connect_guard(line, words.standby);
     let files = limits::raise_files(FILES);
     if files < FILES {
         notes
             .push((Level::Info, format!("at most {files} open files, {FILES} were wanted (LimitNOFILE= of the unit)")));
     }
-    exec.kept = Some(Kept::new(Slots::new(snapshot.into())));
+    let mut slots = Slots::new(snapshot.into());
+    if !words.standby
+        && let Ok(Some(shot)) = slots.newest()
+    {
+        // Of the state of a core that died too often only what it left in the file system is used.
+        exec.inherit_fifos(&shot.fifos);
+    }
+    exec.kept = Some(Kept::new(slots));
     Ok(exec)
 }
 

@@ -316,6 +316,7 @@ impl<O: Os> Exec<O> {
                 };
                 self.log.note(now, Note { level, text });
                 let snapshot = found.ok().flatten().map(Box::new);
+                self.inherit_fifos(snapshot.as_ref().map_or(&[], |s| &s.fifos));
                 if let Some(line) = &mut self.line {
                     line.standby = false;
                 }

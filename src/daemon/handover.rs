@@ -88,8 +88,11 @@ impl<O: Os> Exec<O> {
         }
         kept.again = now.mono < kept.after;
         let from = self.os.mono();
+        // The named pipes are this process's own: the state beside them is that of the last snapshot, if the machine has no other one.
+        let last = |kept: &mut Kept| kept.slots.newest().ok().flatten();
+        let pipes = self.helper.is_dirty();
         if !kept.again
-            && let Some(shot) = machine.snapshot(now)
+            && let Some(shot) = machine.snapshot(now).or_else(|| pipes.then(|| last(kept)).flatten())
             && let Some(kept) = self.kept.take()
         {
             self.write_shot(kept, now, Some(shot));
@@ -107,7 +110,8 @@ impl<O: Os> Exec<O> {
     }
 
     fn write_shot(&mut self, mut kept: Kept, now: Now, shot: Option<Snapshot>) {
-        if let Some(shot) = shot {
+        if let Some(mut shot) = shot {
+            shot.fifos = self.helper.kept();
             // Submits the effects of the turn first.
             self.flush();
             let written = kept.slots.write(&shot);

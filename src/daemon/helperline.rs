@@ -45,8 +45,6 @@ struct Fifo {
     ask: Ask,
     path: String,
     fd: Option<Fd>,
-    /// The file that the helper created.
-    made: Option<FileId>,
     /// The poll for room, after the pipe was full.
     room: Option<OpKey>,
     /// Closed before it was open: a file that the helper creates is to be removed.
@@ -67,6 +65,10 @@ pub struct HelperLine {
     knobs: BTreeMap<u64, Ask>,
     /// Named pipes to remove that no helper was there for; as many as there may be open.
     removals: Vec<Ask>,
+    /// Named pipes that helpers made, of this process and of those before it, and that no helper was asked to remove.
+    made: BTreeMap<String, FileId>,
+    /// `made` is another one since it was last [kept](HelperLine::kept).
+    dirty: bool,
     buffer: Vec<u8>,
     /// The helper was abandoned because its queue was full, and that was not logged yet.
     behind: bool,
@@ -130,6 +132,11 @@ impl HelperLine {
         self.rx = Some(os.poll(Token::Helper(HelperToken::Rx), &socket, false));
         self.socket = Some(socket);
         let mut all = core::mem::take(&mut self.removals);
+        for ask in &all {
+            if let Ask::RemoveFifo { path, .. } = ask {
+                self.dirty |= self.made.remove(path).is_some();
+            }
+        }
         all.extend(self.fifos.values().filter(|f| f.fd.is_none()).map(|f| f.ask.clone()));
         all.extend(self.knobs.values().chain(self.watches.values()).chain(self.lookups.values()).cloned());
         for ask in all {
@@ -154,7 +161,7 @@ impl HelperLine {
         }
         self.close_fifo(os, fifo);
         self.queue(os, &ask)?;
-        self.fifos.insert(fifo, Fifo { ask, path, fd: None, made: None, room: None, closing: false });
+        self.fifos.insert(fifo, Fifo { ask, path, fd: None, room: None, closing: false });
         Ok(())
     }
 
@@ -163,20 +170,42 @@ impl HelperLine {
         if let Some(op) = f.room {
             os.cancel(Token::Cancel, op, Link::Last);
         }
-        if let Some(file) = f.made {
-            self.remove_fifo(os, Ask::RemoveFifo { path: f.path, file });
-        } else if f.fd.is_none() && self.socket.is_some() {
+        if f.fd.is_some() {
+            self.remove_fifo(os, f.path);
+        } else if self.socket.is_some() {
             f.closing = true;
             self.fifos.insert(fifo, f);
         }
     }
 
-    fn remove_fifo(&mut self, os: &mut impl Os, ask: Ask) {
+    /// Removes the pipe, if a helper made it.
+    fn remove_fifo(&mut self, os: &mut impl Os, path: String) {
+        let Some(file) = self.made.get(&path).copied() else { return };
+        let ask = Ask::RemoveFifo { path: path.clone(), file };
         if self.socket.is_some() {
             let _ = self.queue(os, &ask);
+            self.made.remove(&path);
+            self.dirty = true;
         } else if self.removals.len() < MOST_FIFOS {
             self.removals.push(ask);
         }
+    }
+
+    /// Named pipes that a process before this one made.
+    pub(super) fn inherit(&mut self, fifos: &[(Box<str>, u64, u64)]) {
+        let some = fifos.iter().take(MOST_FIFOS);
+        self.made.extend(some.map(|(path, dev, ino)| (path.to_string(), FileId { dev: *dev, ino: *ino })));
+    }
+
+    /// What the next process has to know, or the one that removes what is left.
+    pub(super) fn kept(&mut self) -> Vec<(Box<str>, u64, u64)> {
+        self.dirty = false;
+        self.made.iter().map(|(path, file)| (path.as_str().into(), file.dev, file.ino)).collect()
+    }
+
+    /// Whether [`HelperLine::kept`] is another one than last time.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     fn write_fifo(&mut self, os: &mut impl Os, key: FifoKey, line: &[u8]) -> Result<(), Errno> {
@@ -207,20 +236,25 @@ impl HelperLine {
         fd: Option<OwnedFd>,
     ) -> Option<Event<'static>> {
         let f = self.fifos.get_mut(&fifo).filter(|f| f.fd.is_none())?;
-        let result = result.map_err(Errno).and_then(|made| match fd.filter(|fd| os.usable_fifo(fd)) {
-            Some(fd) => Ok((made, fd)),
+        if let Ok(Some(file)) = result
+            && self.made.len() < 2 * MOST_FIFOS
+        {
+            self.dirty |= self.made.insert(f.path.clone(), file) != Some(file);
+        }
+        let result = result.map_err(Errno).and_then(|_| match fd.filter(|fd| os.usable_fifo(fd)) {
+            Some(fd) => Ok(fd),
             None => Err(Errno(-errno::EINVAL)),
         });
         if f.closing {
             let f = self.fifos.remove(&fifo)?;
-            if let Ok((Some(file), _)) = result {
-                self.remove_fifo(os, Ask::RemoveFifo { path: f.path, file });
+            if result.is_ok() {
+                self.remove_fifo(os, f.path);
             }
             return None;
         }
         let result = match result {
-            Ok((made, fd)) => {
-                (f.made, f.fd) = (made, Some(Rc::new(fd)));
+            Ok(fd) => {
+                f.fd = Some(Rc::new(fd));
                 Ok(())
             }
             Err(e) => {
@@ -407,6 +441,11 @@ impl<O: Os> Exec<O> {
     /// Sets the socket to a helper, the first or another one after a helper died: it gets all current requests.
     pub fn attach_helper(&mut self, socket: OwnedFd) {
         self.helper.attach(&mut self.os, socket);
+    }
+
+    /// Named pipes that a process before this one made.
+    pub fn inherit_fifos(&mut self, fifos: &[(Box<str>, u64, u64)]) {
+        self.helper.inherit(fifos);
     }
 
     /// Sends the requests of this turn.

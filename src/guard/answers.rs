@@ -171,13 +171,15 @@ impl Guard {
         if self.answers.record.as_ref().is_some_and(|(_, _, until)| now >= *until) {
             self.on_recorded(false, "the VRRP process does not answer");
         }
-        // Only while the core is alive: the same loop watches its heartbeat.
-        if let Some(every) = self.answers.systemd.interval()
-            && now >= self.answers.watchdog + every.min(Duration::from_secs(1))
-            && (self.core.is_some() || self.removal.is_some() || self.start_at.is_some() || self.around.is_some())
-        {
+        if self.watchdog_due().is_some_and(|at| now >= at) {
             self.answers.watchdog = now;
             self.answers.systemd.watchdog();
         }
+    }
+
+    /// When the service manager gets its next message. Only while the core is alive: the same loop watches its heartbeat.
+    pub(super) fn watchdog_due(&self) -> Option<Instant> {
+        let alive = self.core.is_some() || self.removal.is_some() || self.start_at.is_some() || self.around.is_some();
+        self.answers.systemd.interval().filter(|_| alive).map(|every| self.answers.watchdog + every)
     }
 }

@@ -57,7 +57,7 @@ impl Guard {
         if end != ChildEnd::Exited(0) {
             self.note(text::around_ended(running.word, end));
         }
-        if running.word == text::STARTUP && self.end.is_none() {
+        if running.word == text::STARTUP && self.end.is_none() && self.stopping.is_none() {
             self.start_core(now, None);
         }
     }

@@ -17,7 +17,7 @@ use super::{After, Guard, text};
 use crate::process::proto::ToCore;
 use crate::process::slots::{Slots, is_slots};
 use crate::sys::child::End;
-use crate::sys::lockfile::{self, Open, beside, is_left_over, open_own};
+use crate::sys::lockfile::{self, Lock, Open, beside, is_left_over, open_own};
 use crate::time::{Duration, Instant};
 use std::fs::File;
 use std::io::{self, Write};
@@ -78,7 +78,9 @@ impl Guard {
             () if self.core.as_ref().is_none_or(|c| !c.ready) || self.go.is_some() => {
                 Some("there is no VRRP process whose state could be handed over".to_owned())
             }
-            () if self.lock.is_none() => Some("there is no lock file, by which a successor is seen".to_owned()),
+            () if !self.lock.as_ref().is_some_and(Lock::is_in_place) => {
+                Some("there is no lock file of this kalived, by which a successor is seen".to_owned())
+            }
             () => None,
         };
         if let Some(why) = refusal {

@@ -101,6 +101,8 @@ fn take(state: State) -> Result<Guard, String> {
     });
     guard.core_pid_file = pid_file(state.core_pid_file);
     guard.cores = state.cores;
+    // An upgrade begins only while a core runs.
+    guard.restart.on_ready();
     guard.scripts = Scripts::from_state(state.scripts);
     guard.scripts.allow(&guard.image);
     guard.leaving = state.leaving.into_iter().map(|pid| (pid, now + super::upgrade::LEAVE_LIMIT)).collect();

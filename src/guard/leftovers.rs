@@ -19,7 +19,7 @@ const MOST: usize = 4096;
 /// Milliseconds between two checks.
 const PAUSE: i32 = 20;
 /// A variable in the environment of each notification script, and of the processes that it starts.
-const MARK: &str = "KALIVED_EVENT";
+pub(super) const MARK: &str = "KALIVED_EVENT";
 
 /// Ends all of these processes. Returns when none is left, after three seconds at most.
 pub(super) fn end() {

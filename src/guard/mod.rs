@@ -15,6 +15,7 @@ pub mod ctl;
 pub mod dump;
 pub(crate) mod handover;
 pub(crate) mod inherit;
+mod ipvs;
 mod leftovers;
 pub mod queue;
 mod reload;
@@ -220,11 +221,16 @@ impl Guard {
     /// Starts another core, for the configuration in `image`.
     fn launch(&mut self, image: &File, standby: bool, now: Instant) -> io::Result<Core> {
         self.cores += 1;
-        let witness = match &self.lock {
-            Some(lock) => lock.witness(),
-            // No process locks this file: it never shows a successor.
-            None => memfd::create("kalived no lock"),
-        }?;
+        let witness = match self.lock.as_ref().map(Lock::witness) {
+            Some(Ok(witness)) => witness,
+            // No process locks this file: it never shows a successor. Addresses have precedence over a file.
+            none => {
+                if let Some(Err(e)) = none {
+                    self.note(text::failed("the VRRP process will not see a kalived after this one", &e));
+                }
+                memfd::create("kalived no lock")?
+            }
+        };
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         let core = Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now);
         // Before its first message is read, and while it starts: of a large configuration this takes long.
@@ -246,7 +252,7 @@ impl Guard {
             // No process could be created. No core answers for the addresses meanwhile; the start is repeated soon.
             Err(e) => {
                 self.note(text::core_not_started(&e));
-                self.remove_vips_here();
+                self.remove_vips_here(false);
                 self.start_at = Some(now + Duration::from_secs(1));
             }
         }
@@ -257,6 +263,7 @@ impl Guard {
         if let Some(core) = &mut self.core {
             core.ready = true;
         }
+        self.restart.on_ready();
         self.say_in_charge();
         if let Some(go) = self.go.take() {
             self.tell(go);
@@ -319,8 +326,9 @@ impl Guard {
         self.remove_vips_with(now, after, false);
     }
 
-    /// A core that was asked to stop reported that it holds nothing any more. Addresses that it did not know of are removed too: one that
-    /// the kernel did not remove in time, or one of a core before it that had not been reported to it yet.
+    /// A core that was asked to stop reported that it holds nothing any more, or no core is there. What a core did not know of is removed
+    /// too: an address that the kernel did not remove in time, one of a core before it that had not been reported to it yet, and what
+    /// stays between two cores.
     fn make_sure(&mut self, now: Instant) {
         self.remove_vips_with(now, After::End(ExitCode::Ok as u8), true);
     }
@@ -331,15 +339,15 @@ impl Guard {
             Ok(pid) => self.removal = Some(Removal { pid, deadline: now + REMOVE_LIMIT, after, quiet }),
             Err(e) => {
                 self.note(text::failed("no process to remove the virtual addresses", &e));
-                self.remove_vips_here();
+                self.remove_vips_here(matches!(after, After::End(_)));
                 self.after(now, after);
             }
         }
     }
 
     /// The last resort, where no other process can do it: the guard waits for the kernel, and there is no core that this delays.
-    fn remove_vips_here(&mut self) {
-        let note = match vips::remove(self.holdings(false)) {
+    fn remove_vips_here(&mut self, end: bool) {
+        let note = match vips::remove(self.holdings(end)) {
             Ok(()) => text::removed(End::Exited(0)),
             Err(why) => text::failed("the virtual addresses could not be removed", &why),
         };
@@ -355,7 +363,8 @@ impl Guard {
 
     fn after(&mut self, now: Instant, after: After) {
         match after {
-            After::Start(_) if self.stopping.is_some() => self.end = Some(0),
+            // What was left for the next core goes too.
+            After::Start(_) if self.stopping.is_some() => self.make_sure(now),
             After::Start(wait) => self.start_at = Some(now + wait),
             After::End(code) => self.end = Some(code),
         }

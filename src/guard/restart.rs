@@ -3,6 +3,9 @@
 //! After the first death a core is started at once, with the snapshot: no peer notices. For a core that dies again within seconds of its
 //! start, something in its state or environment causes the death: then the addresses are removed first, so that a host that does not
 //! answer for them does not keep them, and the core starts without the snapshot, later each time.
+//!
+//! A core that says that it cannot run is believed only while none has run yet. Once one has, the system has what a core needs, and what
+//! the next one lacks is lacking for a time: memory, or the locked memory that the kernel still counts for a core that was killed.
 
 use crate::exit::ExitCode;
 use crate::sys::child::End;
@@ -33,17 +36,24 @@ pub struct Restart {
     // Deaths in a row, each soon after a start.
     deaths: u32,
     never: bool,
+    // A core has been ready.
+    ran: bool,
 }
 
 impl Restart {
     /// `never`: keepalived's `-R`.
     pub fn new(never: bool) -> Restart {
-        Restart { deaths: 0, never }
+        Restart { deaths: 0, never, ran: false }
+    }
+    /// A core is ready, or was in the guard that this one continues for.
+    pub fn on_ready(&mut self) {
+        self.ran = true;
     }
     /// The core ended by itself, without a request.
     pub fn on_end(&mut self, started: Instant, now: Instant, end: End) -> Next {
         if let End::Exited(code) = end
             && permanent(code)
+            && !self.ran
         {
             return Next::End(code);
         }
@@ -97,9 +107,22 @@ mod tests {
         for code in [1, 2, 4, 6, 7] {
             assert_eq!(Restart::default().on_end(at(0), at(100), End::Exited(code)), Next::End(code));
         }
-        let mut r = Restart { never: true, ..Restart::default() };
+        let mut r = Restart::new(true);
         assert_eq!(r.on_end(at(0), at(100), End::Signaled(11)), Next::End(70));
         assert_eq!(r.on_end(at(0), at(100), End::Exited(101)), Next::End(101));
         assert_eq!(r.on_end(at(0), at(100), End::Exited(0)), Next::End(70));
+    }
+
+    #[test]
+    fn once_a_core_has_run_no_error_is_permanent() {
+        let mut r = Restart::default();
+        r.on_ready();
+        assert_eq!(r.on_end(at(0), at(100), End::Signaled(9)), Next::Resume);
+        for (code, wait) in [(7, 1), (1, 2), (4, 4), (7, 8)] {
+            assert_eq!(r.on_end(at(100), at(100), End::Exited(code)), cold(wait), "{code}");
+        }
+        let mut r = Restart::new(true);
+        r.on_ready();
+        assert_eq!(r.on_end(at(0), at(100), End::Exited(7)), Next::End(7), "unless nothing is to be started again");
     }
 }

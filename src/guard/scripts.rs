@@ -3,6 +3,7 @@
 //! Read first: `sys/child.rs`, `effect.rs` (`SpawnSpec`).
 
 use super::allowed::{Allowed, Leave};
+use super::leftovers::MARK;
 use super::state::Script;
 use super::text;
 use crate::config::model::lvs::Part;
@@ -21,6 +22,8 @@ use std::fs::File;
 /// Programs at one time. A hook for each of 255 routers and a check beside each; beyond that number some programs do not end, and one
 /// more process does not help.
 pub const MOST: usize = 512;
+/// How long programs of a core that has ended may still run where they are not ended with it: notification scripts are not repeated.
+const HOOKS_LIMIT: Duration = Duration::from_secs(60);
 /// From SIGTERM to SIGKILL for programs of a core that has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Most descendants of a script that are ended with it.
@@ -42,6 +45,8 @@ struct Running {
     asked: bool,
     /// The program runs only if no user but root can replace it.
     secure: bool,
+    /// A notification script: what it starts stays when it ends, and no core repeats it.
+    hook: bool,
 }
 
 /// See the module.
@@ -93,13 +98,16 @@ impl Scripts {
         let program = program(spec, leave).ok_or(ChildEnd::NotStarted(Errno::ENOENT))?;
         let us = (host::user(), host::group());
         let user = Some(leave.user.unwrap_or(us));
-        let how = How { user, shell: true, secure: leave.secure, ..How::default() };
+        let hook = spec.env.iter().any(|(name, _)| name == MARK);
+        // A notification script runs to its end, also after a hand-over, when this process is gone.
+        let how = How { user, shell: true, secure: leave.secure, outlives: hook, ..How::default() };
         let pid = child::spawn(&program, &how, reports).map_err(failed)?;
         let secure = how.secure;
         let path = spec.argv.first().cloned().unwrap_or_default();
         let alone = if spec.alone { spec.argv.clone() } else { Vec::new() };
         let owner = Some((core, name));
-        self.by_pid.insert(pid, Running { owner, path, failed: None, deadline: None, alone, asked: false, secure });
+        self.by_pid
+            .insert(pid, Running { owner, path, failed: None, deadline: None, alone, asked: false, secure, hook });
         self.by_name.insert((core, name), pid);
         Ok(())
     }
@@ -158,8 +166,10 @@ impl Scripts {
     /// Process `pid` has ended and is not reaped yet. `None`: it is not one of these.
     pub fn on_end(&mut self, pid: u32, end: End) -> Option<Ended> {
         let running = self.by_pid.remove(&pid)?;
-        // Kills what is left of its group. The number names the group until the process is reaped, so no other group is hit.
-        child::kill(pid, true, true);
+        if !running.hook {
+            // Kills what is left of its group. The number names the group until the process is reaped, so no other group is hit.
+            child::kill(pid, true, true);
+        }
         let Some((core, name)) = running.owner else { return Some(None) };
         self.by_name.remove(&(core, name));
         let end = match (running.failed, end) {
@@ -170,17 +180,17 @@ impl Scripts {
         Some(Some((core, name, end)))
     }
 
-    /// Core number `core` has ended: its programs are ended now, or at `until` (work that must not be cut short). Programs that the core
-    /// had asked to end, and those that the next core starts anew, get less time.
-    pub fn orphan(&mut self, core: u32, now: Instant, until: Option<Instant>) {
+    /// Core number `core` has ended. Its notification scripts get [`HOOKS_LIMIT`], and if it was `replaced` in order its checks too. All
+    /// others are ended now, and those that the core had asked to end.
+    pub fn orphan(&mut self, core: u32, now: Instant, replaced: bool) {
         for (pid, running) in &mut self.by_pid {
             if running.owner.is_some_and(|(c, _)| c == core) {
                 running.owner = None;
-                let until = until.filter(|_| !running.asked && running.alone.is_empty());
-                if until.is_none() && !running.asked {
+                let stays = (running.hook || replaced && running.alone.is_empty()) && !running.asked;
+                if !stays && !running.asked {
                     child::kill(*pid, true, false);
                 }
-                running.deadline = Some(until.unwrap_or(now + PATIENCE));
+                running.deadline = Some(now + if stays { HOOKS_LIMIT } else { PATIENCE });
             }
         }
         self.waiting.retain(|(c, ..)| *c != core);
@@ -198,9 +208,10 @@ impl Scripts {
         }
     }
 
-    /// Kills all programs.
+    /// Kills all programs but notification scripts: they run to their end, unless the core has asked them to end.
     pub fn kill_all(&self) {
-        self.by_pid.keys().for_each(|pid| child::kill(*pid, true, true));
+        let goes = |r: &Running| !r.hook || r.asked;
+        self.by_pid.iter().filter(|(_, r)| goes(r)).for_each(|(pid, _)| child::kill(*pid, true, true));
     }
 
     /// The state for the guard that this process executes.
@@ -211,6 +222,7 @@ impl Scripts {
             path: r.path.clone(),
             deadline: r.deadline.map(|at| at.0),
             alone: r.alone.clone(),
+            hook: r.hook,
         };
         self.by_pid.iter().map(script).collect()
     }
@@ -221,8 +233,9 @@ impl Scripts {
         for s in scripts {
             all.by_name.extend(s.owner.map(|name| (name, s.pid)));
             let deadline = s.deadline.map(Instant);
-            let Script { pid, owner, path, alone, .. } = s;
-            all.by_pid.insert(pid, Running { owner, path, failed: None, deadline, alone, asked: false, secure: false });
+            let Script { pid, owner, path, alone, hook, .. } = s;
+            let running = Running { owner, path, failed: None, deadline, alone, asked: false, secure: false, hook };
+            all.by_pid.insert(pid, running);
         }
         all
     }
@@ -439,20 +452,54 @@ mod tests {
         }
         // A core that has ended is not notified, and its programs end.
         b.run(10, &["sleep", "1000"], &[]).unwrap();
-        b.scripts.orphan(1, Instant(0), None);
+        b.scripts.orphan(1, Instant(0), false);
         assert_eq!(b.end(), None);
         // Programs that may continue end when their time is over.
         b.run(11, &["sleep", "1000"], &[]).unwrap();
-        b.scripts.orphan(1, Instant(0), Some(Instant(5)));
-        b.scripts.tick(Instant(4));
-        b.scripts.tick(Instant(5));
+        b.scripts.orphan(1, Instant(0), true);
+        let last = Instant(HOOKS_LIMIT.as_nanos() as u64);
+        b.scripts.tick(Instant(last.0 - 1));
+        b.scripts.tick(last);
         assert_eq!(b.end(), None);
+        // A notification script outlives its core, and what it started outlives the script.
+        let hook = script(
+            "hook",
+            &format!(
+                "#!/bin/sh\nsleep 1000 &\necho $! > {0}.new\nmv {0}.new {0}\nread x < {1}\nexit 4\n",
+                path("left"),
+                path("go")
+            ),
+        );
+        assert!(std::process::Command::new("mkfifo").arg(path("go")).status().unwrap().success());
+        b.run(14, &[&hook], &[("KALIVED_EVENT", "MASTER")]).unwrap();
+        b.scripts.orphan(1, Instant(0), false);
+        b.scripts.kill_all();
+        b.scripts = Scripts { allowed: Allowed::default(), ..Scripts::from_state(b.scripts.state()) };
+        std::fs::write(path("go"), "go\n").unwrap();
+        let ended = loop {
+            match child::ended() {
+                Some(ended) => break ended,
+                None => drop(poll::readable(&[], 1)),
+            }
+        };
+        assert_eq!(ended.1, End::Exited(4), "it ran to its end");
+        assert_eq!(b.scripts.on_end(ended.0, ended.1), Some(None));
+        child::reap(ended.0);
+        let left: u32 = std::fs::read_to_string(path("left")).unwrap().trim().parse().unwrap();
+        let state = std::fs::read_to_string(format!("/proc/{left}/stat")).unwrap();
+        assert!(!state.contains(") Z "), "{state}");
+        child::kill(left, false, true);
+        // Unless it was asked to end.
+        b.run(15, &["sleep", "1000"], &[("KALIVED_EVENT", "STOP")]).unwrap();
+        assert_eq!(b.scripts.kill(1, 15, false), None);
+        b.scripts.kill_all();
+        assert!(b.end().is_some());
         // A reader that ignores SIGTERM: the next core's reader waits for its end, which comes in two seconds even where hooks get a
         // minute; and its end is not taken for that of the next reader.
         let reader: &[&str] = &[&stay, "the pipe"];
         b.alone(1, 12, reader);
         assert_eq!(b.scripts.kill(1, 12, false), None);
-        b.scripts.orphan(1, Instant(0), Some(Instant(0) + PATIENCE * 30));
+        b.scripts.orphan(1, Instant(0), true);
         b.alone(2, 12, reader);
         b.alone(2, 13, reader);
         assert_eq!((b.scripts.len(), b.scripts.is_settled()), (1, false));
@@ -463,9 +510,9 @@ mod tests {
         assert_eq!(b.scripts.start_waiting(&b.reports), []);
         assert_eq!((b.scripts.len(), b.scripts.is_settled()), (1, true));
         // One more core: none of its programs remain to be started after its end.
-        b.scripts.orphan(2, Instant(0), Some(Instant(0) + PATIENCE * 30));
+        b.scripts.orphan(2, Instant(0), true);
         b.alone(3, 12, reader);
-        b.scripts.orphan(3, Instant(0), None);
+        b.scripts.orphan(3, Instant(0), false);
         b.scripts.tick(Instant(0) + PATIENCE);
         assert_eq!(b.end(), None);
         assert_eq!(b.scripts.start_waiting(&b.reports), []);

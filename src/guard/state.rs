@@ -43,6 +43,9 @@ pub struct Script {
     /// The program's arguments, if it must never run twice.
     #[serde(default)]
     pub alone: Vec<String>,
+    /// A notification script.
+    #[serde(default)]
+    pub hook: bool,
 }
 
 /// A core.
@@ -251,6 +254,7 @@ mod tests {
                 path: "/bin/x".into(),
                 deadline: None,
                 alone: vec!["a".into()],
+                hook: true,
             }],
             ..State::default()
         };

@@ -13,6 +13,8 @@ const MAX_STORED: usize = 64;
 const FIRST_FD: RawFd = 3;
 /// Longest status line, bytes: `systemctl status` shows one line.
 const MAX_STATUS: usize = 512;
+/// The shortest and the longest time between two messages to the watchdog. A limit of less than 20 ms is not one that a process can keep.
+const OFTEN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// The socket to the service manager.
 #[derive(Debug, Default)]
@@ -56,9 +58,9 @@ impl Notifier {
         self.line.is_some()
     }
 
-    /// How often to call [`Notifier::watchdog`]: half of the manager's limit. `None`: not at all.
+    /// How often to call [`Notifier::watchdog`]: half of the manager's limit, within [`OFTEN`]. `None`: not at all.
     pub fn interval(&self) -> Option<Duration> {
-        self.watchdog.filter(|_| self.is_on())
+        self.watchdog.filter(|_| self.is_on()).map(|every| every.clamp(OFTEN.0, OFTEN.1))
     }
 
     /// The number of messages that could not be delivered.
@@ -185,7 +187,12 @@ mod tests {
         }
         let mut n = Notifier::from_env(&env(&[("NOTIFY_SOCKET", "/nonexistent/notify"), ("WATCHDOG_USEC", "4")]));
         n.watchdog();
-        assert_eq!((n.is_on(), n.lost(), n.interval()), (true, 1, Some(Duration::from_micros(2))));
+        assert_eq!((n.is_on(), n.lost(), n.interval()), (true, 1, Some(OFTEN.0)));
+        for (limit, every) in [(400_000, Duration::from_millis(200)), (30_000_000, OFTEN.1)] {
+            let limit = format!("{limit}");
+            let vars = [("NOTIFY_SOCKET", "/nonexistent/notify"), ("WATCHDOG_USEC", limit.as_str())];
+            assert_eq!(Notifier::from_env(&env(&vars)).interval(), Some(every));
+        }
     }
 
     #[test]

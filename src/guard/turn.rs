@@ -102,6 +102,7 @@ impl Guard {
         let cores = [self.core.as_ref(), self.upgrade.as_ref().and_then(|u| u.next())];
         let backed_up = cores.iter().flatten().any(|c| c.backed_up());
         let at = earliest(self.start_at, backed_up.then_some(now + RETRY));
+        let at = earliest(at, self.watchdog_due());
         let until = at.map_or(PERIOD, |at| at.since(now)).min(PERIOD);
         let mut fds = vec![self.signals.as_fd()];
         fds.extend(cores.iter().flatten().filter_map(|c| c.fd()));
@@ -152,8 +153,9 @@ impl Guard {
                 self.tell(go);
             }
             self.tell(ToCore::Signal(s));
-        } else if self.removal.is_none() {
-            self.end = Some(0);
+        } else if self.removal.is_none() && self.end.is_none() {
+            self.start_at = None;
+            self.make_sure(now);
         }
     }
 
@@ -196,7 +198,7 @@ impl Guard {
                 self.note(text::removed(end));
             }
             if end != End::Exited(0) {
-                self.remove_vips_here();
+                self.remove_vips_here(matches!(removal.after, After::End(_)));
             }
             self.after(now, removal.after);
         } else if !self.dump_ended(now, pid, end) && !self.compiler_ended(now, pid, end) {
@@ -209,12 +211,12 @@ impl Guard {
     fn core_ended(&mut self, now: Instant, core: Core, end: End) {
         self.helper_died = None;
         if self.handover_died(now, core.pid, end) {
-            return self.scripts.orphan(core.number, now, None);
+            return self.scripts.orphan(core.number, now, false);
         }
         if self.go_for(&core, now, end) {
             return;
         }
-        self.scripts.orphan(core.number, now, None);
+        self.scripts.orphan(core.number, now, false);
         match (self.stopping, end) {
             (Some(_), End::Exited(0)) => self.make_sure(now),
             (Some(_), _) => {

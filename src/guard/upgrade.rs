@@ -30,8 +30,6 @@ use std::rc::Rc;
 const STANDBY_LIMIT: Duration = Duration::from_secs(10);
 /// How long a frozen core may wait for its last advert: 255 s is the longest interval.
 pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(300);
-/// How long programs of a replaced core may still run: hooks, which are not repeated. The readers of pipes get less time.
-const HOOKS_LIMIT: Duration = Duration::from_secs(60);
 /// Name of the snapshot among the descriptors that systemd keeps.
 pub(crate) const STORED: &str = "snapshot";
 
@@ -241,7 +239,7 @@ impl Guard {
         if let Some(mut old) = self.core.take() {
             // The core that stands by has confirmed, and the guard is responsible for it from now on.
             let _ = old.say(ToCore::Relieved, None);
-            self.scripts.orphan(old.number, now, Some(now + HOOKS_LIMIT));
+            self.scripts.orphan(old.number, now, true);
             self.leaving.push((old.pid, now + LEAVE_LIMIT));
         }
         self.relieve(now, ToCore::Go { dead_since: None });
@@ -270,7 +268,7 @@ impl Guard {
             return false;
         }
         self.note(text::respawning(core.pid, end));
-        self.scripts.orphan(core.number, now, None);
+        self.scripts.orphan(core.number, now, false);
         self.relieve(now, gone(core, now));
         true
     }

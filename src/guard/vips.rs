@@ -9,17 +9,20 @@
 //! Interfaces that a kalived made for virtual routers of the file or of the snapshot (`use_vmac`) are deleted, which takes their addresses along, and the
 //! sysctls of those below them are put back.
 //!
+//! Services of IPVS and named pipes stay until the next core starts, as static routes do; `ipvs.rs` removes the services when kalived ends.
+//!
 //! With [`AFTER`] it first waits for the end of a core that was handed over, which removes its addresses itself unless it is killed.
 
+use super::ipvs::Ipvs;
 use crate::config::model::Config;
 use crate::effect::{ADDR_PROTO, AddrSpec, STATIC_PROTO};
 use crate::event::{AddrInfo, Errno, Link};
 use crate::exit::ExitCode;
-use crate::filter::{Settings, settings};
+use crate::filter::{marking, settings};
 use crate::knob::Set;
 use crate::links::AddrId;
 use crate::process::args::AFTER;
-use crate::process::image::image_of;
+use crate::process::image::image_with_header;
 use crate::process::log::say;
 use crate::process::slots::Slots;
 use crate::route::{ROUTE_PROTO, RouteId, RouteSpec};
@@ -28,7 +31,7 @@ use crate::rule::RuleSpec;
 use crate::snapshot::Snapshot;
 use crate::sys::netlink::Whom;
 use crate::sys::privilege::cap;
-use crate::sys::{child, clock, knob, lockfile, poll, privilege, rtsync, seqpacket, signal};
+use crate::sys::{child, clock, fifo, knob, lockfile, poll, privilege, rtsync, seqpacket, signal};
 use crate::time::Duration;
 use crate::vmac;
 use crate::wire::netlink::{
@@ -57,7 +60,8 @@ pub struct Holdings<'a> {
     pub images: [&'a File; 2],
     /// The snapshot file: it contains the addresses of a previous configuration.
     pub snapshot: &'a File,
-    /// All static routes and rules too; otherwise only those that no configuration contains any more.
+    /// No core follows: all static routes and rules too, otherwise only those that no configuration contains any more; and services of
+    /// IPVS.
     pub routes: bool,
 }
 
@@ -68,12 +72,20 @@ pub(super) const ROUTES: &str = "--routes";
 /// frozen core at 6, the lock's file at 7, and a pipe at 8 that reports when the core is frozen.
 pub fn role(args: &[String]) -> ExitCode {
     child::set_name(c"kalived");
-    privilege::keep_only(&[cap::NET_ADMIN]);
+    // Named pipes may be in directories of other users, and belong to them.
+    privilege::keep_only(&[cap::NET_ADMIN, cap::DAC_OVERRIDE, cap::FOWNER]);
     privilege::hide();
     // The removal must be complete: the guard may end meanwhile, and a signal to all processes reaches this one.
     signal::ignore();
     let routes = args.iter().any(|a| a == ROUTES);
-    let of = |images: [&File; 2], snapshot: &File| remove(Holdings { images, snapshot, routes });
+    let of = |images: [&File; 2], snapshot: &File| {
+        let removed = remove(Holdings { images, snapshot, routes });
+        // Last, and never by the guard itself: a file system may not answer.
+        if routes {
+            remove_fifos(snapshot);
+        }
+        removed
+    };
     let done = match args.iter().find_map(|a| a.strip_prefix(AFTER)?.parse().ok()) {
         None => child::inherited::<3>()
             .map_err(|e| e.to_string())
@@ -94,6 +106,16 @@ pub fn role(args: &[String]) -> ExitCode {
         Err(why) => {
             say(&why);
             ExitCode::Fatal
+        }
+    }
+}
+
+/// Removes the named pipes that kalived made and no core has removed. One that another program has replaced stays.
+fn remove_fifos(snapshot: &File) {
+    let shot = snapshot.try_clone().ok().and_then(|f| Slots::new(f).newest().ok().flatten());
+    for (path, dev, ino) in shot.iter().flat_map(|s| &s.fifos) {
+        if let Err(e) = fifo::remove_at(path, (*dev, *ino)) {
+            say(&format!("the named pipe {path} is left: {e}"));
         }
     }
 }
@@ -154,9 +176,17 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
         ours.extend(fixed.map(|a| spec(a, None)));
     }
     let mut configs = Vec::new();
+    let mut ipvs = Ipvs::of(shot.as_ref());
     for image in of.images {
-        match image_of(image) {
-            Ok(config) => configs.push(config),
+        match image_with_header(image) {
+            Ok((config, header)) => {
+                if of.routes
+                    && let Err(why) = ipvs.add(image, &config, &header)
+                {
+                    unread = Some(why);
+                }
+                configs.push(config);
+            }
             Err(why) => unread = Some(why),
         }
     }
@@ -167,33 +197,44 @@ pub(super) fn remove(of: Holdings<'_>) -> Result<(), String> {
     }
     let filters =
         shot.as_ref().is_some_and(|s| s.filter) || configs.iter().flat_map(|c| &c.instances).any(|i| !i.accepts());
+    // With the services that get their packets by marks, their table goes too.
+    let marks = of.routes && configs.iter().any(|c| c.global.more.nftables_ipvs.is_some());
     let stuck = fib.remove();
     let unmade = delete_own(shot.as_ref(), &configs, &links);
     let failed = delete(&ours, del_addr, Errno::EADDRNOTAVAIL)
         .map_err(|e| format!("the addresses could not be removed: {e}"))?
         .map(|e| format!("an address could not be removed: errno {}", e.0));
+    let served = if of.routes { ipvs.remove() } else { Ok(()) };
     // An address that is left stays filtered.
-    let filtered = match failed {
-        None if filters => remove_filter(&configs),
-        _ => Ok(()),
-    };
-    match failed.or(stuck.err()).or(unmade.err()).or(filtered.err()).or(unread) {
+    let filtered = remove_tables(&configs, filters && failed.is_none(), marks);
+    match failed.or(stuck.err()).or(unmade.err()).or(filtered.err()).or(served.err()).or(unread) {
         Some(why) => Err(why),
         None => Ok(()),
     }
 }
 
-/// Removes the tables of nf_tables that carry our comment under a name that one of these configurations gives them.
-fn remove_filter(configs: &[Config]) -> Result<(), String> {
+/// Removes the tables of nf_tables that carry our comment under a name that one of these configurations gives them: those that drop packets,
+/// those that mark them, or both.
+fn remove_tables(configs: &[Config], filters: bool, marks: bool) -> Result<(), String> {
     let could_not = |e: io::Error| format!("the nftables table could not be removed: {e}");
-    let ours: Vec<Settings> = configs.iter().map(settings).collect();
+    let mut ours: Vec<([String; 2], String)> = Vec::new();
+    for config in configs {
+        let (filter, marking) = (settings(config), marking::settings(config));
+        ours.extend(filters.then(|| (filter.names(), filter.comment())));
+        ours.extend(marks.then_some((marking.names, marking.comment)));
+    }
+    if ours.is_empty() {
+        return Ok(());
+    }
     let mut all: BTreeSet<String> = BTreeSet::new();
     let mut out = BytesMut::new();
     nft::get_tables(&mut out, 1);
     rtsync::ask_of(Whom::Netfilter, &out, &mut |bytes| {
         for f in frames(bytes).flatten() {
             if let Ok(Some(nft::Message::Table(t))) = nft::read(f.kind, f.body) {
-                let is_ours = |s: &Settings| s.names().contains(&t.name) && t.comment == Some(s.comment());
+                let is_ours = |(names, comment): &([String; 2], String)| {
+                    names.contains(&t.name) && t.comment.as_ref() == Some(comment)
+                };
                 all.extend(ours.iter().any(is_ours).then_some(t.name));
             } else if f.control().is_some() {
                 return true;
@@ -293,14 +334,24 @@ fn dump_rules() -> io::Result<Vec<RuleSpec>> {
 
 /// Asks the kernel to delete each of `all`. The first error that is not `gone`: what is gone already is as it should be.
 fn delete<T>(all: &[T], request: impl Fn(&mut BytesMut, u32, &T), gone: Errno) -> io::Result<Option<Errno>> {
+    delete_of(Whom::Route, all, request, gone)
+}
+
+/// The same, of another part of the kernel.
+pub(super) fn delete_of<T>(
+    whom: Whom,
+    all: &[T],
+    request: impl Fn(&mut BytesMut, u32, &T),
+    gone: Errno,
+) -> io::Result<Option<Errno>> {
     let mut failed = None;
     for slice in all.chunks(SLICE) {
         let mut out = BytesMut::new();
         (1..).zip(slice).for_each(|(seq, spec)| request(&mut out, seq, spec));
         let mut open = slice.len();
-        rtsync::ask(&out, &mut |bytes| {
-            for kind in messages(bytes).flatten().map(|m| m.kind) {
-                if let Kind::Ack { result, .. } = kind {
+        rtsync::ask_of(whom, &out, &mut |bytes| {
+            for control in frames(bytes).flatten().filter_map(|f| f.control()) {
+                if let Ok(Control::Ack(result)) = control {
                     open -= usize::from(open > 0);
                     failed = failed.or(result.err().filter(|e| *e != gone && *e != Errno::ENODEV));
                 }

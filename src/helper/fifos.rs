@@ -10,13 +10,12 @@ use super::{errno, text};
 use crate::effect::NO_GROUP;
 use crate::note::Level;
 use crate::sys::{fifo, host};
-use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// `EPERM`: the existing file is not trusted.
@@ -43,7 +42,7 @@ pub fn run(inbox: &Mutex<Inbox<Ask>>, line: &Line) {
                 }
             },
             Ok(Ask::RemoveFifo { path, file }) => {
-                if let Err(e) = remove(&path, file) {
+                if let Err(e) = fifo::remove_at(&path, (file.dev, file.ino)) {
                     line.note(Level::Warning, &text::fifo_left(&path, &e));
                 }
             }
@@ -68,10 +67,10 @@ impl From<io::Error> for Refused {
 type Opened = (OwnedFd, Option<FileId>, Option<String>);
 
 fn open(path: &str, uid: u32, gid: u32) -> Result<Opened, Refused> {
-    let (dir, name) = split(path)?;
+    let (dir, name) = fifo::split(path)?;
     let us = host::user();
     trusted(&dir, &[0, us, uid], &[0, gid])?;
-    let dir = directory(&dir)?;
+    let dir = fifo::directory(&dir)?;
     let found = fifo::find(&dir, name.as_bytes())?;
     let file = FileId { dev: found.id.0, ino: found.id.1 };
     if !found.is_fifo {
@@ -98,30 +97,6 @@ fn open(path: &str, uid: u32, gid: u32) -> Result<Opened, Refused> {
             Err(e.into())
         }
     }
-}
-
-fn remove(path: &str, file: FileId) -> io::Result<()> {
-    let (dir, name) = split(path)?;
-    match fifo::remove(&directory(&dir)?, name.as_bytes(), (file.dev, file.ino)) {
-        // Another process removed it first.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        r => r,
-    }
-}
-
-/// The directory and the file name in it.
-fn split(path: &str) -> io::Result<(PathBuf, &OsStr)> {
-    let path = Path::new(path);
-    match (path.parent(), path.file_name()) {
-        (Some(dir), Some(name)) if path.is_absolute() => Ok((dir.to_owned(), name)),
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    }
-}
-
-/// The directory that a path without symbolic links leads to.
-fn directory(dir: &Path) -> io::Result<File> {
-    let file = File::open(fs::canonicalize(dir)?)?;
-    if file.metadata()?.is_dir() { Ok(file) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 /// Checks that only `users` and `groups` can change a directory of the path, as it is written and as it is resolved: no other user may

@@ -96,6 +96,8 @@ pub struct Snapshot {
     pub begins: Option<u64>,
     /// Timeouts of IPVS that `lvs_timeouts` changed, as they were before; 0: not changed.
     pub timeouts: Timeouts,
+    /// Named pipes that kalived made: path, device, inode. Written by the daemon, not by the World.
+    pub fifos: Vec<(Box<str>, u64, u64)>,
 }
 
 /// A real server that is back, and whose weight grows.

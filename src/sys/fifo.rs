@@ -3,11 +3,13 @@
 //! Deliberately absent: where in the file system a named pipe may lie (`helper/fifos.rs`).
 
 use super::op::Fd;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// Bytes that a write to a pipe takes as a whole or not at all (PIPE_BUF).
 pub const ATOMIC: usize = libc::PIPE_BUF;
@@ -111,6 +113,30 @@ pub fn remove(dir: &File, name: &[u8], id: (u64, u64)) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Removes the pipe `id` at `path`. One that is gone already is no error; another file is one, and stays.
+pub fn remove_at(path: &str, id: (u64, u64)) -> io::Result<()> {
+    let done = split(path).and_then(|(dir, name)| remove(&directory(&dir)?, name.as_bytes(), id));
+    match done {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// The directory and the file name in it.
+pub fn split(path: &str) -> io::Result<(PathBuf, &OsStr)> {
+    let path = Path::new(path);
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) if path.is_absolute() => Ok((dir.to_owned(), name)),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// The directory that a path without symbolic links leads to.
+pub fn directory(dir: &Path) -> io::Result<File> {
+    let file = File::open(std::fs::canonicalize(dir)?)?;
+    if file.metadata()?.is_dir() { Ok(file) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 /// Whether a descriptor from another process is a pipe that a write never waits on.

@@ -84,14 +84,16 @@ impl Lock {
         self.file.write_all_at(&charges(&self.file).wrapping_add(1).to_le_bytes(), 0)
     }
 
-    /// Opens the same file for a process that only reads [`charges`]; it holds no lock.
+    /// Opens the same file for a process that only reads [`charges`]; it holds no lock. By its descriptor: another program may have removed
+    /// the file's name, or changed its mode.
     pub fn witness(&self) -> io::Result<File> {
-        let file = open_own(&self.path, Open::Read)?;
-        let (ours, its) = (self.file.metadata()?, file.metadata()?);
-        match (ours.dev(), ours.ino()) == (its.dev(), its.ino()) {
-            true => Ok(file),
-            false => Err(io::Error::other(format!("{} was replaced", self.path.display()))),
-        }
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+
+    /// Whether the next kalived finds this file under its name: otherwise no core of ours would see that it is in charge.
+    pub fn is_in_place(&self) -> bool {
+        let id = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).ok();
+        open_own(&self.path, Open::Read).is_ok_and(|file| id(&file).is_some() && id(&file) == id(&self.file))
     }
 
     /// The descriptor that holds the lock: the lock stays while any copy of it is open.
@@ -259,6 +261,26 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
         drop(Lock::take(&path).unwrap());
+    }
+
+    #[test]
+    fn a_lock_that_lost_its_name_still_has_witnesses() {
+        let dir = Dir::new("lost");
+        let path = lock_path(&dir.0.join("k.pid"));
+        let held = Lock::take(&path).unwrap();
+        assert!(held.is_in_place());
+        let seen = |held: &Lock| {
+            let witness = held.witness().unwrap();
+            let before = charges(&witness);
+            held.put_in_charge().unwrap();
+            charges(&witness) == before + 1 && is_held(&witness)
+        };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).unwrap();
+        assert!(seen(&held) && !held.is_in_place(), "the next kalived does not take this one");
+        std::fs::remove_file(&path).unwrap();
+        assert!(seen(&held) && !held.is_in_place());
+        drop(Lock::take(&path).unwrap());
+        assert!(seen(&held) && !held.is_in_place(), "another file is there");
     }
 
     #[test]

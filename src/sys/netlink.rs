@@ -60,6 +60,8 @@ pub enum Whom {
     Route,
     /// nfnetlink.
     Netfilter,
+    /// Generic netlink.
+    Generic,
 }
 
 /// One that hears answers only, and waits for them, a few seconds at most: for a process that does nothing else.
@@ -67,6 +69,7 @@ pub fn open_quiet(whom: Whom) -> io::Result<(Fd, Rc<SockAddr>)> {
     let protocol = match whom {
         Whom::Route => libc::NETLINK_ROUTE,
         Whom::Netfilter => libc::NETLINK_NETFILTER,
+        Whom::Generic => libc::NETLINK_GENERIC,
     };
     let fd = socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)?;
     let f = fd.as_raw_fd();

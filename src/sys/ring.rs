@@ -21,6 +21,9 @@ use std::rc::Rc;
 /// Submission entries. 1,024 × 64 bytes: 48 full chains (a timer and 20 sends) between two kernel calls, which is more than 900 adverts;
 /// a turn with more of them calls the kernel more than once.
 pub const SQ_ENTRIES: u32 = 1024;
+/// The fewest entries: 40 KiB of locked memory instead of 140, which fits into a limit of 64 KiB. Still more than the longest chain; more
+/// kernel calls in a turn with many adverts, and completions that do not fit are kept by the kernel.
+const FEWEST: u32 = 256;
 
 /// How often a full submission queue is offered to the kernel before the ring counts as broken. One call takes the whole queue; only a
 /// kernel without memory for requests refuses it.
@@ -31,17 +34,27 @@ const SPARE: usize = 8;
 
 /// Why there is no ring: the cause and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoRing(pub String);
+pub struct NoRing {
+    /// The text.
+    pub why: String,
+    /// It may pass: there was no memory, or too much of it is locked.
+    pub for_memory: bool,
+}
+
+impl From<io::Error> for NoRing {
+    fn from(e: io::Error) -> NoRing {
+        NoRing { why: explain(&e), for_memory: e.kind() == io::ErrorKind::OutOfMemory }
+    }
+}
 
 impl fmt::Display for NoRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
 /// The ring and everything in flight on it.
 pub struct Ring<T> {
-    // Dropped first: once the ring is closed the kernel uses none of the memory in `ops`.
     io: IoUring,
     ops: Arena<OpMark, Op<T>>,
     abs_timer: bool,
@@ -54,22 +67,26 @@ pub struct Ring<T> {
 impl<T: Copy> Ring<T> {
     /// Makes the ring. The error is a sentence with the reason and the remedy.
     pub fn new() -> Result<Ring<T>, NoRing> {
-        Self::with_coop(COOP_TASKRUN)
+        Self::at_most(SQ_ENTRIES)
+    }
+
+    /// As [`Ring::new`], with at most so many entries, but for the fewest that there may be.
+    pub fn at_most(entries: u32) -> Result<Ring<T>, NoRing> {
+        Self::make(entries, COOP_TASKRUN)
     }
 
     /// As [`Ring::new`], with `COOP_TASKRUN` as given. For measurements; see [`COOP_TASKRUN`].
     pub fn with_coop(coop: bool) -> Result<Ring<T>, NoRing> {
-        let mut b = IoUring::builder();
-        b.setup_single_issuer().setup_submit_all().setup_clamp().setup_cqsize(4 * SQ_ENTRIES);
-        if coop {
-            b.setup_coop_taskrun();
-        }
-        let io: IoUring = b.build(SQ_ENTRIES).map_err(|e| NoRing(explain(&e)))?;
+        Self::make(SQ_ENTRIES, coop)
+    }
+
+    fn make(entries: u32, coop: bool) -> Result<Ring<T>, NoRing> {
+        let io = smaller(entries, |entries| build(coop, entries))?;
         let mut probe = io_uring::Probe::new();
         let known = io.submitter().register_probe(&mut probe).is_ok();
         // SEND_ZC came with 6.0; a plain SEND with a destination came with 6.1 and has no flag of its own.
         if !known || !probe.is_supported(opcode::SendZc::CODE) || kernel_release() < Some((6, 1)) {
-            return Err(NoRing(too_old()));
+            return Err(NoRing { why: too_old(), for_memory: false });
         }
         let mut ring =
             Ring { io, ops: Arena::default(), abs_timer: false, unknown: 0, broken: None, spare: Vec::new() };
@@ -77,12 +94,23 @@ impl<T: Copy> Ring<T> {
         Ok(ring)
     }
 
+    /// Submission entries.
+    pub fn entries(&self) -> u32 {
+        self.io.params().sq_entries()
+    }
+
+    /// Whether the limit of locked memory left room for a smaller ring only.
+    pub fn is_small(&self) -> bool {
+        self.entries() < SQ_ENTRIES
+    }
+
     /// The description for the log at start.
     pub fn describe(&self) -> String {
         format!(
-            "io_uring: SQ {} CQ {}, single issuer, {}, waits {}",
-            self.io.params().sq_entries(),
+            "io_uring: SQ {} CQ {}{}, single issuer, {}, waits {}",
+            self.entries(),
             self.io.params().cq_entries(),
+            if self.is_small() { ", because the locked-memory limit (ulimit -l) leaves no room for more" } else { "" },
             if COOP_TASKRUN { "cooperative task work" } else { "task work at once" },
             if self.abs_timer { "until an absolute time" } else { "for a span (absolute waits need Linux 6.12)" },
         )
@@ -236,7 +264,7 @@ impl<T: Copy> Ring<T> {
     // For `push` alone.
     fn enqueue(&mut self, e: &squeue::Entry) -> bool {
         // SAFETY: everything the entry points at is owned by `ops[op]` behind a box or a count and stays there
-        // until its final completion was seen (`pop`) or the ring itself is gone (field order).
+        // until its final completion was seen (`pop`), also beyond the ring (`drop`).
         unsafe { self.io.submission().push(e) }.is_ok()
     }
 
@@ -328,6 +356,38 @@ impl<T: Copy> Ring<T> {
     }
 }
 
+fn build(coop: bool, entries: u32) -> io::Result<IoUring> {
+    let mut b = IoUring::builder();
+    b.setup_single_issuer().setup_submit_all().setup_clamp().setup_cqsize(4 * entries);
+    if coop {
+        b.setup_coop_taskrun();
+    }
+    b.build(entries)
+}
+
+/// A ring of so many entries; while there is no memory for it, of half as many, down to [`FEWEST`].
+fn smaller<T>(entries: u32, make: impl Fn(u32) -> io::Result<T>) -> io::Result<T> {
+    let mut entries = entries.max(FEWEST);
+    loop {
+        match make(entries) {
+            Err(e) if e.raw_os_error() == Some(libc::ENOMEM) && entries > FEWEST => entries /= 2,
+            made => return made,
+        }
+    }
+}
+
+impl<T> Drop for Ring<T> {
+    /// The kernel cancels what is in flight after the ring was closed, at a time of its own: until then it may write to that memory, which
+    /// is therefore never freed.
+    fn drop(&mut self) {
+        for op in self.ops.keys() {
+            if let Some(op) = self.ops.remove(op) {
+                core::mem::forget(op.mem);
+            }
+        }
+    }
+}
+
 /// How a send handles a full buffer, and on which thread it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -404,7 +464,10 @@ fn explain(e: &io::Error) -> String {
              allow io_uring_setup, io_uring_enter and io_uring_register in its profile"
                 .to_owned()
         }
-        Some(libc::ENOMEM) => format!("no memory for io_uring: raise the locked-memory limit (ulimit -l) ({e})"),
+        Some(libc::ENOMEM) => format!(
+            "no memory for io_uring: raise the locked-memory limit (ulimit -l): a ring takes 64 to 160 KiB, and two \
+             of them run together in an upgrade ({e})"
+        ),
         _ => format!("io_uring could not be set up: {e}"),
     }
 }
@@ -418,6 +481,17 @@ mod tests {
         assert_eq!(release("6.18.44-fc-v657\n"), Some((6, 18)));
         assert_eq!(release("5.10.0-28-amd64"), Some((5, 10)));
         assert!(release("6.1") >= Some((6, 1)) && release("6.0") < Some((6, 1)) && release("odd") < Some((6, 1)));
+    }
+
+    #[test]
+    fn a_ring_is_made_smaller_only_for_want_of_memory() {
+        let of = |room: u32, errno: i32| {
+            smaller(SQ_ENTRIES, |n| if n <= room { Ok(n) } else { Err(io::Error::from_raw_os_error(errno)) }).ok()
+        };
+        let of_memory = |room| of(room, libc::ENOMEM);
+        assert_eq!([1024, 1000, 511, 255].map(of_memory), [Some(1024), Some(512), Some(256), None]);
+        assert_eq!(of(512, libc::EPERM), None);
+        assert_eq!(smaller(0, Ok).ok(), Some(FEWEST));
     }
 
     #[test]

@@ -160,6 +160,7 @@ impl World {
             ramps: self.lvs.farm().ramps(SERVICES),
             begins: self.begins.filter(|at| *at > now.mono).map(|at| at.0),
             timeouts: self.lvs.timeouts_before(),
+            fifos: Vec::new(),
         }
     }
 

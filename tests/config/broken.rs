@@ -13,7 +13,8 @@ fn page(damage: &str) -> String {
 fn says(file: &str, want: &[&str]) {
     let loaded = text(file);
     // The help for a keyword without effect yet is always the same.
-    let cut = |m: String| if m.contains("but it has no effect") { m.split(" | ").next().unwrap_or("").to_owned() } else { m };
+    let cut =
+        |m: String| if m.contains("but it has no effect") { m.split(" | ").next().unwrap_or("").to_owned() } else { m };
     let got: Vec<String> = short(&loaded).into_iter().map(cut).collect();
     assert_eq!(got, want, "\n{}", loaded.render(false));
 }

@@ -3,9 +3,9 @@
 //! Read first: `traps_handover.rs`. The order of the events is drawn from a fixed seed; their times are not fixed, and the result has to
 //! be the same for every time.
 
-use crate::guard::{ask, kill, role};
-use crate::lab::daemon::{Conf, Daemon, VIP, stand_in};
-use crate::lab::{Host, Lab, pause, skip, until_true};
+use crate::guard::{ask, kill, role, running};
+use crate::lab::daemon::{Conf, Daemon, VIP, stand_in, under_test};
+use crate::lab::{Host, IFACE, Lab, pause, skip, until, until_true};
 
 fn master(lab: &Lab, a: &Host, conf: &Conf) -> Daemon {
     let daemon = lab.start(a, conf);
@@ -50,6 +50,49 @@ fn a_stop_right_after_the_core_died_removes_what_the_next_one_was_to_go_on_with(
         // Whether the guard heard of the death before it was asked, after that, or of both at once.
         assert_eq!(code, Some(0), "{ms} ms; log:\n{log}");
         nothing_left(&a, &format!("{ms} ms"), &log);
+    }
+}
+
+#[test]
+fn a_stop_leaves_no_route_rule_or_pipe_whoever_died_before() {
+    if stand_in() {
+        return skip("ends: what else", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("ends: what else") else { return };
+    let a = lab.host("a", 20);
+    let pipe = lab.path("pipe");
+    let mut conf = conf();
+    conf.global = format!("    notify_fifo {}\n", pipe.display());
+    let fixed = format!(
+        "static_routes {{\n    198.18.80.0/24 dev {IFACE}\n}}\nstatic_rules {{\n    from 198.18.80.1 table 100\n}}\n"
+    );
+    let text = format!("{fixed}{}", conf.text());
+    let left = || format!("{}{}", a.run("ip route show 198.18.80.0/24"), a.run("ip rule show from 198.18.80.1"));
+    for what in ["nothing", "core", "core twice", "upgrade", "helper"] {
+        let daemon = lab.start_program(under_test(), &a, &text);
+        // The pipe is made long before the address is added.
+        until_true("the VIP on a", || a.holds(VIP) && left().lines().count() == 2);
+        assert!(pipe.exists());
+        match what {
+            "nothing" => {}
+            "upgrade" => assert_eq!(ask(&daemon, "upgrade").0, Some(0), "log:\n{}", daemon.log()),
+            "helper" => kill(running(&daemon, "--helper")),
+            _ => {
+                let core = running(&daemon, "--core");
+                kill(core);
+                let next = until("another core", || role(&daemon, "--core").filter(|c| *c != core));
+                daemon.await_line("going on with the snapshot");
+                if what == "core twice" {
+                    kill(next);
+                    daemon.await_line("to limit respawn rate");
+                }
+            }
+        }
+        let (code, log) = daemon.stop();
+        assert_eq!(code, Some(0), "{what}; log:\n{log}");
+        nothing_left(&a, what, &log);
+        assert_eq!(left(), "", "{what}; log:\n{log}");
+        assert!(!pipe.exists(), "{what}; log:\n{log}");
     }
 }
 

@@ -40,6 +40,51 @@ fn a_core_that_hangs_is_killed_and_replaced() {
     assert_eq!(master.stop().0, Some(0));
 }
 
+/// The kernel counts the locked memory of a killed core's ring for a moment longer.
+#[test]
+fn a_core_for_which_there_is_little_locked_memory_runs_and_is_followed_by_another() {
+    if stand_in() {
+        return skip("guard: locked memory", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("guard: locked memory") else { return };
+    let a = lab.host("a", 20);
+    for limit in [64 << 10, 160 << 10] {
+        let limit = format!("--memlock={limit}:{limit}");
+        let without = "-ipc_lock,-sys_resource";
+        let poor = ["prlimit", &limit, "setpriv", "--bounding-set", without, "--inh-caps", without];
+        let daemon = lab.start_under(&poor, under_test(), &a, &Conf::v3(150).text());
+        until_true("the VIP on a", || a.holds(VIP));
+        kill(running(&daemon, "--core"));
+        daemon.await_line("going on with the snapshot");
+        until_true("the VIP on a again", || a.holds(VIP));
+        assert_eq!(daemon.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn a_lock_file_that_another_program_removes_or_opens_to_others_costs_no_address() {
+    if stand_in() {
+        return skip("guard: lock file", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("guard: lock file") else { return };
+    let a = lab.host("a", 20);
+    for removed in [true, false] {
+        let daemon = lab.start(&a, &Conf::v3(150));
+        until_true("the VIP on a", || a.holds(VIP));
+        let lock = daemon.pid_file().with_extension("lock");
+        match removed {
+            true => std::fs::remove_file(&lock).expect("it is there"),
+            false => std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o620)).expect("it is there"),
+        }
+        kill(running(&daemon, "--core"));
+        daemon.await_line("going on with the snapshot");
+        until_true("the VIP on a again", || a.holds(VIP));
+        let (code, text) = ask(&daemon, "handover");
+        assert!(code == Some(1) && text.contains("lock file"), "{code:?} {text}");
+        assert_eq!(daemon.stop().0, Some(0));
+    }
+}
+
 /// The guard counts its own checks of the core, not time. It may run long before the core does.
 #[test]
 fn a_machine_that_was_paused_is_no_core_that_hangs() {

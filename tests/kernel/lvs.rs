@@ -2,6 +2,7 @@
 //!
 //! These tests need a kernel with IPVS; `scripts/test vm61` has one. Read first: `../lab/mod.rs`.
 
+use crate::guard::{kill, role, running};
 use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, stand_in};
 use crate::lab::{Host, Lab, Owned, have, pause, skip, until, until_true};
 use std::io::{BufRead, BufReader};
@@ -193,6 +194,24 @@ fn every_kind_of_service_stands_in_the_table_as_under_keepalived() {
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "log:\n{log}");
     assert_eq!(table(&host), [foreign], "what is not ours stays");
+}
+
+#[test]
+fn where_no_core_is_left_the_services_of_the_file_are_removed_and_no_other() {
+    let Some((lab, host)) = lab("lvs: no core") else { return };
+    host.run("ipvsadm -A -t 10.77.9.9:80 -s rr");
+    let foreign = ["TCP 10.77.9.9:80 rr".to_owned()];
+    let daemon = kalived(&lab, &host, &all_kinds());
+    until_true("the services", || table(&host).len() > 10);
+    let core = running(&daemon, "--core");
+    kill(core);
+    daemon.await_line("going on with the snapshot");
+    kill(until("another core", || role(&daemon, "--core").filter(|c| *c != core)));
+    daemon.await_line("to limit respawn rate");
+    assert!(table(&host).len() > 10, "the next core would adopt them");
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    assert_eq!(table(&host), foreign, "log:\n{log}");
 }
 
 #[test]

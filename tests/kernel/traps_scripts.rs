@@ -2,11 +2,13 @@
 //!
 //! Trap numbers are those of `docs/traps.md`. Read first: `../lab/mod.rs`.
 
+use crate::guard::{ask, kill, running};
 use crate::lab::daemon::{Conf, State, VIP, stand_in};
 use crate::lab::{Lab, pause, skip, until, until_true};
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// An executable file of this lab.
 pub fn script(lab: &Lab, name: &str, text: &str) -> PathBuf {
@@ -179,6 +181,53 @@ fn trap_77_notify_stop_may_finish() {
         return; // gives it a second
     }
     assert_eq!((code, text_of(&told).as_str()), (Some(0), "begin\nend\n"), "{}", daemon.log());
+}
+
+/// Nobody would run it again. What it started stays as well.
+#[test]
+fn a_hook_runs_to_its_end_when_its_core_dies_and_when_kalived_is_handed_over() {
+    if stand_in() {
+        return skip("hooks: to the end", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("hooks: to the end") else { return };
+    let a = lab.host("a", 20);
+    let (told, left, go) = (lab.path("told"), lab.path("left"), lab.path("go"));
+    assert!(Command::new("mkfifo").arg(&go).status().is_ok_and(|s| s.success()));
+    let hook = script(
+        &lab,
+        "long.sh",
+        &format!(
+            "sleep 1000 &\necho $! > {left}\necho begin >> {told}\nread x < {go}\necho end >> {told}",
+            left = left.display(),
+            told = told.display(),
+            go = go.display()
+        ),
+    );
+    for handed_over in [false, true] {
+        let _ = std::fs::remove_file(&told);
+        let mut daemon = lab.start(&a, &conf(150).every("1").with(&format!("notify_master {}", hook.display())));
+        until_true("the hook to begin", || text_of(&told) == "begin\n");
+        if handed_over {
+            assert_eq!(ask(&daemon, "handover").0, Some(0), "{}", daemon.log());
+            assert_eq!(daemon.await_exit().code(), Some(0));
+        } else {
+            kill(running(&daemon, "--core"));
+            daemon.await_line("resumes as MASTER");
+        }
+        // Opened so, it fails while there is no reader.
+        let open = || std::fs::File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&go).ok();
+        let mut to = until("the hook to wait", open);
+        to.write_all(b"go\n").expect("there is a reader");
+        until_true("the hook to end", || text_of(&told) == "begin\nend\n");
+        let sleeper = text_of(&left).trim().to_owned();
+        if !handed_over {
+            assert_eq!(daemon.stop().0, Some(0));
+        }
+        let state = std::fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
+        assert!(state.contains("(sleep) S"), "{state}; log:\n{}", text_of(&told));
+        kill(sleeper.parse().expect("a number"));
+        until_true("the addresses to go", || !a.holds(VIP));
+    }
 }
 
 #[test]

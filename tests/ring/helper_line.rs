@@ -200,6 +200,26 @@ fn a_full_named_pipe_loses_no_part_of_a_line_and_is_told_when_it_has_room() {
 }
 
 #[test]
+fn a_named_pipe_that_a_process_before_made_is_removed_like_an_own_one() {
+    let Some(mut core) = Core::new() else { return };
+    core.exec.inherit_fifos(&[("/run/f".into(), 1, 2)]);
+    let pipe = key();
+    core.apply([Effect::Helper(HelperFx::OpenFifo { fifo: pipe, path: "/run/f".into(), uid: 0, gid: 0 })]);
+    let dir = std::env::temp_dir();
+    let name = format!("kalived-before-{}", std::process::id());
+    let found = fifo::find(&File::open(&dir).unwrap(), name.as_bytes()).unwrap();
+    std::fs::remove_file(dir.join(&name)).unwrap();
+    core.say(Tell::FifoReady { fifo: pipe.to_bits(), result: Ok(None) }, Some(&found.open().unwrap()));
+    assert_eq!(core.told(), ["fifo Ok(())"]);
+    core.asked();
+    core.apply([Effect::Helper(HelperFx::CloseFifo { fifo: pipe })]);
+    assert_eq!(core.asked(), [Ask::RemoveFifo { path: "/run/f".into(), file: FileId { dev: 1, ino: 2 } }]);
+    // Nor twice.
+    core.apply([Effect::Helper(HelperFx::CloseFifo { fifo: pipe })]);
+    assert_eq!(core.asked(), []);
+}
+
+#[test]
 fn a_named_pipe_closed_before_it_is_open_is_removed_when_it_is() {
     let Some(mut core) = Core::new() else { return };
     let (pipe, watch) = (key(), key());

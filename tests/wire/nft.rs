@@ -186,7 +186,10 @@ fn a_marking_byte_for_byte() {
     // As nft(8) makes it: interval, map, concatenation; ipv4_addr . inet_service (7 << 6 | 13), 8 bytes; mark (19), 4 bytes; the fields.
     let set = "0c000200 7463705f6d617000 08000300 0000008c 08000400 000001cd 08000500 00000008 08000600 00000013 08000700 00000004";
     let desc = "20000980 1c000280 0c000180 08000100 00000004 0c000180 08000100 00000002";
-    assert_eq!(body(0x0a09, 0), hex(&format!("02000000{name}{set}{desc}08000a00 00000001 0a000d00 0104 01000000 0000")));
+    assert_eq!(
+        body(0x0a09, 0),
+        hex(&format!("02000000{name}{set}{desc}08000a00 00000001 0a000d00 0104 01000000 0000"))
+    );
     let element = |first: &str, last: &str, mark: &str| {
         let end = |kind: &str, value: &str| format!("10000{kind} 0c000100 {value}");
         format!("30000180 {} {} 0c000280 08000100 {mark}", end("180", first), end("a80", last))

@@ -16,7 +16,6 @@ mod server;
 
 pub use index::find;
 
-
 /// Where a word may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // each is the block of that name
