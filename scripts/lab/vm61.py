@@ -92,7 +92,7 @@ def main():
         def show(line):
             if re.match(r"(test |skipped: |thread |assertion|gave up|  )", line) and "test result" not in line:
                 print(line, flush=True)
-            ended += re.findall(r"^test (\S+) \.\.\. ok", line)
+            ended.extend(re.findall(r"^test (\S+) \.\.\. ok", line))
         made = image(kernel, args.program, args.kalived, [paths[n] for n in share], args.threads)
         lines = vm.boot(kernel, made, 1536, args.mips, args.limit, each_line=show)
         return next((line for line in lines if line.startswith("test result:")), "none"), lines
