@@ -175,6 +175,10 @@ impl World {
         for vr in self.instances.keys() {
             with!(self, vr, now, fx, |vi, cx| vi.on_freeze(cx));
         }
+        // A farewell that is still to leave could follow the successor's first advert.
+        for sock in core::mem::take(&mut self.lingering) {
+            fx.push(Effect::Sock(SockFx::Close { sock }));
+        }
         self.stop_tracks(now, fx);
         self.stop_checks(now, fx);
         self.freeze_hooks(now, fx);
