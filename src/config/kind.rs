@@ -252,6 +252,7 @@ kinds! {
     quorum_max_below(max, quorum) Error Statement "settings-conflict" "`quorum_max` {max} is below `quorum` {quorum}: it is ignored";
     max_hops_above_ttl(hops, ttl) Error Statement "settings-conflict" "`max_hops` {hops} is above the ttl: {ttl} is used";
     offsets_reversed() Error Statement "settings-conflict" "`regex_min_offset` is not below `regex_max_offset`: both are ignored";
+    regex_unusable(why) Error Statement "bad-regex" "the regex cannot be used: {why}; the status alone decides";
     other_ip_family() Error Statement "settings-conflict" "`ip_family` is not the family of the address: it is ignored";
     quorum_above_weights(quorum, sum) Error Statement "settings-conflict" "`quorum` {quorum} is above the sum of the weights: {sum} is used";
     hysteresis_above_quorum(hysteresis, quorum, near) Error Statement "settings-conflict" "`hysteresis` {hysteresis} is not below `quorum` {quorum}: {near} is used";

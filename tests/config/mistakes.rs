@@ -327,3 +327,25 @@ fn a_pattern_that_finds_nothing_is_told() {
     assert_eq!(short(&loaded), ["1:1 note: no file matches `/none/*.conf`: nothing is included"]);
     assert_eq!(loaded.config_test_exit(), ExitCode::Ok);
 }
+
+/// A regex that this engine does not have is reported where it stands; the rest of the check holds.
+#[test]
+fn a_regex_that_cannot_be_used() {
+    for (lines, why) in [
+        ("regex \"(?<=a)b\"", "it has look-behind, which only PCRE has"),
+        ("regex \"a(?!b)\"", "it has look-ahead, which only PCRE has"),
+        ("regex \"(a)\\\\1\"", "it has a back-reference, which only PCRE has"),
+        ("regex \"a(\"", "unclosed group"),
+        ("regex a\nregex_options firstline", "only PCRE has regex_options firstline"),
+        ("regex_no_match \"(a{1000}){1000}\"", "it becomes larger than 256 KiB"),
+    ] {
+        let file = format!(
+            "virtual_server 10.0.0.1 80 {{\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.2 80 {{\nHTTP_GET {{\nurl {{\npath /\n{lines}\n}}\n}}\n}}\n}}\n"
+        );
+        let loaded = text(&file);
+        assert_eq!(said(&loaded, &format!("the regex cannot be used: {why}")), 1, "{:?}", short(&loaded));
+        let checks = &loaded.config.virtual_servers[0].real_servers[0].checks;
+        let kalived::config::model::check::CheckKind::Http(http) = &checks[0].kind else { panic!("{checks:?}") };
+        assert_eq!((http.urls.len(), http.urls[0].regex.is_none()), (1, true));
+    }
+}

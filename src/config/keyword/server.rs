@@ -223,7 +223,7 @@ pub(super) const URL: &[Keyword] = &[
         "MD5 of body; see genhash."),
     row("path", Text, Supported, "<path>", "required", "missing -> url removed",
         "Request target, sent verbatim."),
-    row("regex", Script, Supported, "\"<pcre2>\"", "none", "compile failure reported; url kept without usable regex",
+    row("regex", Script, Supported, "\"<pcre2>\"", "none", "one that cannot be used is reported; the status alone decides",
         "Body must match; needs PCRE2 build."),
     row("regex_max_offset", Int(0, 4_294_967_295), Supported, "<n>", "none", "min >= max -> both dropped",
         "Last position where a match may start."),

@@ -1,6 +1,7 @@
 //! The health checks of a real server. Read first: `server.rs`.
 
 use super::Cx;
+use crate::automaton::Automaton;
 use super::refs::{Kind, Owner, Use};
 use super::value::word;
 use crate::config::keyword::{Form, Keyword, Scope};
@@ -173,7 +174,7 @@ impl<'a> Cx<'a> {
 }
 
 fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
-    let mut url = Url::default();
+    let (mut url, mut pattern) = (Url::default(), None);
     cx.fill(Scope::Url, stmts, &mut url, |cx, url, k, stmt| {
         let mut next = 1;
         match k.name {
@@ -191,6 +192,7 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
                 let regex = url.regex.get_or_insert_default();
                 regex.pattern = Some(cx.text(w).into());
                 regex.no_match = k.name == "regex_no_match";
+                pattern = Some(w.span);
             }
             "regex_options" => {
                 let regex = url.regex.get_or_insert_default();
@@ -228,6 +230,18 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
         }
         true
     });
+    if let (Some(regex), Some(span)) = (&url.regex, pattern) {
+        // Thousands of servers may have the same one.
+        if cx.regex.as_ref().is_none_or(|(known, _)| *known != **regex) {
+            let made = Automaton::new(regex.pattern.as_deref().unwrap_or_default(), &regex.options);
+            cx.regex = Some(((**regex).clone(), made.err()));
+        }
+        if let Some((_, Some(why))) = &cx.regex {
+            let message = kind::regex_unusable(why);
+            cx.say(span, message);
+            url.regex = None;
+        }
+    }
     if url.path.is_none() {
         if !super::says(cx.src, stmts, "path") {
             cx.say(head.span(), kind::url_without_path()).help("add `path /`");

@@ -28,6 +28,7 @@ mod vrrp_check;
 use super::diag::{Diags, Handle, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};
 use super::kind::{self, Message};
+use super::model::check::Regex;
 use super::lex::Word;
 use super::model::setting::Block;
 use super::model::{Config, Place};
@@ -111,6 +112,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         no_protocol: Vec::new(),
         key_files: Vec::new(),
         next_preference: [crate::rule::FIRST_PREFERENCE; 2],
+        regex: None,
     };
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
@@ -196,6 +198,8 @@ struct Cx<'a> {
     key_files: Vec<(Box<str>, Span)>,
     /// The preference of the next rule that has none, of IPv4 and of IPv6.
     next_preference: [u32; 2],
+    /// The last regex, and why it cannot be used.
+    regex: Option<(Regex, Option<String>)>,
 }
 
 /// Where a command stands.

@@ -132,6 +132,11 @@ pub struct Checks {
     // The next of them begins or ends at this time at the earliest.
     #[serde(default)]
     rouse_at: Instant,
+    // Checks whose body is being matched: one slice in each turn. The next is at this time at the earliest.
+    #[serde(default)]
+    matching: VecDeque<CheckId>,
+    #[serde(default)]
+    match_at: Instant,
     // Changes that could not be returned when they were found.
     unsaid: Vec<CheckOut>,
     // States of an earlier process that no check has taken over yet.
@@ -282,16 +287,8 @@ impl Checks {
         if let Some(up) = held {
             one.verdict.hold(up);
         }
-        match (&one.spec.what, one.users.first()) {
-            (What::Never(why), Some(user)) => cx.fx.note(text::failed(&one.spec, user, 0, why)),
-            (What::Http(http), Some(user)) => {
-                for page in &http.pages {
-                    if let Some(Err(why)) = page.regex.as_ref().map(|p| p.compile()) {
-                        cx.fx.note(text::no_regex(user, &page.path, &why));
-                    }
-                }
-            }
-            _ => {}
+        if let (What::Never(why), Some(user)) = (&one.spec.what, one.users.first()) {
+            cx.fx.note(text::failed(&one.spec, user, 0, why));
         }
     }
 
@@ -319,7 +316,8 @@ impl Checks {
     fn arm(&self, cx: &mut Cx<'_>) {
         let now = (!self.unsaid.is_empty()).then_some(cx.now.mono);
         let rouse = (!self.rousing.is_empty()).then_some(self.rouse_at.max(cx.now.mono));
-        let now = earliest(now, rouse);
+        let slice = (!self.matching.is_empty()).then_some(self.match_at.max(cx.now.mono));
+        let now = earliest(now, earliest(rouse, slice));
         self.plan.arm(now, cx.timers);
     }
 
@@ -425,6 +423,8 @@ impl Checks {
         assert_eq!(busy, [self.plan.taken(Lane::Connections), self.plan.taken(Lane::Programs)]);
         assert!(busy[0] <= CONNECTIONS && busy[1] <= PROGRAMS);
         assert_eq!(times, self.plan.len(), "a time in the queue is somebody's");
-        assert_eq!(timers.get(Due::Checks).is_some(), times > 0 || !self.rousing.is_empty() || !self.unsaid.is_empty());
+        assert!(self.matching.len() <= self.all.len());
+        let more = !self.rousing.is_empty() || !self.unsaid.is_empty() || !self.matching.is_empty();
+        assert_eq!(timers.get(Due::Checks).is_some(), times > 0 || more);
     }
 }
