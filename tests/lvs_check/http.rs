@@ -158,10 +158,7 @@ fn a_body_must_match_or_must_not() {
         (Some(false), "HTTP 200 for /, but the first 256 KiB of its body do not match the regex")
     );
     // What only PCRE has is reported when the file is read, and the rest of the check is carried out.
-    for (pattern, options) in [
-        ("(?<=a)b", &[][..]),
-        ("a", &["firstline"]),
-    ] {
+    for (pattern, options) in [("(?<=a)b", &[][..]), ("a", &["firstline"])] {
         let (mut b, server) = Bench::of(spec(&http(page(pattern, false, options, any))));
         b.does.insert(SERVER.into(), says(answer("200 OK", "", "zzz")));
         b.run(S * 5);
@@ -172,7 +169,8 @@ fn a_body_must_match_or_must_not() {
 /// A turn has a bounded number of steps, whatever the expression; who needs more waits for turns of its own, beside others in the same case.
 #[test]
 fn a_regex_that_takes_long_is_matched_in_many_turns() {
-    let body: String = (0..64u32 << 10).map(|n| char::from(b"0123456789 abcdefgh"[(n * n % 1009 % 19) as usize])).collect();
+    let body: String =
+        (0..64u32 << 10).map(|n| char::from(b"0123456789 abcdefgh"[(n * n % 1009 % 19) as usize])).collect();
     let page = |pattern: &str| Url {
         regex: Some(Box::new(Regex { pattern: Some(pattern.into()), ..Regex::default() })),
         ..url("/")
