@@ -1,15 +1,17 @@
 //! The health checks of a real server. Read first: `server.rs`.
 
 use super::Cx;
-use crate::automaton::Automaton;
 use super::refs::{Kind, Owner, Use};
 use super::value::word;
+use crate::automaton::Automaton;
+use crate::config::diag::Severity;
 use crate::config::keyword::{Form, Keyword, Scope};
 use crate::config::kind;
 use crate::config::lex::Word;
 use crate::config::model::check::{Check, CheckKind, Regex, Target, Url};
 use crate::config::model::setting::Block;
 use crate::config::tree::Stmt;
+use core::net::IpAddr;
 
 /// Names of PCRE2 options that `regex_options` knows.
 const REGEX_OPTIONS: &[&str] = &[
@@ -87,6 +89,12 @@ pub(super) fn check<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt, st
 }
 
 fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a Stmt) {
+    if k.name == "bind_if" {
+        if let Some(w) = cx.arg(k, stmt) {
+            check.target.bind_if = cx.interface_or(w, "a health check", Severity::Error).map(Into::into);
+        }
+        return;
+    }
     let Check { pace, target, kind } = check;
     let special: &mut dyn Block = match kind {
         CheckKind::Tcp | CheckKind::Ping => return cx.set(&mut [pace, target], k, stmt),
@@ -169,6 +177,23 @@ impl<'a> Cx<'a> {
         if let (Some(w), "track_file" | "name") = (word(stmt, 1), k.name) {
             let (name, span, owner) = (self.text(w).into(), w.span, Owner { block, name: "".into() });
             self.uses.push(Use { kind, name, span, weight: None, word: None, owner });
+        }
+    }
+}
+
+/// Drops source addresses that are not of the family of the destination, as keepalived does: nothing could be sent from them.
+pub(super) fn sources(cx: &mut Cx<'_>, check: &mut Check, server: IpAddr, head: &Stmt) {
+    let hosts = match &mut check.kind {
+        CheckKind::Smtp(smtp) => &mut smtp.hosts[..],
+        _ => &mut [],
+    };
+    for target in core::iter::once(&mut check.target).chain(hosts) {
+        let to = target.connect_ip.unwrap_or(server);
+        if let Some(from) = target.bindto.filter(|from| from.is_ipv6() != to.is_ipv6()) {
+            target.bindto = None;
+            let stmts = head.block.as_ref().map_or(&[][..], |b| &b.stmts);
+            let at = stmts.iter().find(|s| word(s, 0).is_some_and(|w| cx.text(w) == "bindto"));
+            cx.say(at.unwrap_or(head).span(), kind::source_of_other_family(from));
         }
     }
 }
