@@ -6,7 +6,7 @@
 //!
 //! Read in this order:
 //! - what all others use: `time`, `id` (keys and names), `net` (interfaces, addresses, error numbers), `route`, `rule`, `knob` (sysctls),
-//!   `exit` (exit codes)
+//!   `exit` (exit codes), `automaton` (regular expressions)
 //! - the inputs and outputs of `World`: `event`, `effect`, `timers`; `note` and `words` (lines of the log); `wire` (packets and netlink
 //!   messages as bytes)
 //! - `config`: from the text of a file to `config::model`, the only part of it that the modules below import
@@ -29,6 +29,7 @@
 //! - `daemon → {world, record} → vrrp and all others that World owns → {event, effect, timers, config::model, …} → {time, id, net, …}`,
 //!   `notify → vrrp → track`, `wire → {net, route, rule, time}`, `sys → {time, id, knob}`.
 
+pub mod automaton;
 pub mod bfd;
 pub mod child;
 pub mod config;

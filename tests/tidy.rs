@@ -11,7 +11,7 @@ const MAX_LINES: usize = 700;
 
 /// Layers, lowest first. A module imports its own layer and those below it.
 const LAYERS: [&[&str]; 4] = [
-    &["time", "id", "exit", "reload_time", "route", "rule", "net", "knob"],
+    &["time", "id", "exit", "reload_time", "route", "rule", "net", "knob", "automaton"],
     &["timers", "event", "effect", "note", "words", "config", "wire", "octets", "envelope", "snapshot"],
     &[
         "child",

@@ -250,8 +250,11 @@ kinds! {
     quorum_max_below(max, quorum) Error Statement "settings-conflict" "`quorum_max` {max} is below `quorum` {quorum}: it is ignored";
     max_hops_above_ttl(hops, ttl) Error Statement "settings-conflict" "`max_hops` {hops} is above the ttl: {ttl} is used";
     offsets_reversed() Error Statement "settings-conflict" "`regex_min_offset` is not below `regex_max_offset`: both are ignored";
+    regex_unusable(why) Error Statement "bad-regex" "the regex cannot be used: {why}; the status alone decides";
     other_ip_family() Error Statement "settings-conflict" "`ip_family` is not the family of the address: it is ignored";
     quorum_above_weights(quorum, sum) Error Statement "settings-conflict" "`quorum` {quorum} is above the sum of the weights: {sum} is used";
+    no_weight() Error Statement "settings-conflict" "all weights are 0: the quorum is never reached";
+    source_of_other_family(addr) Error Statement "mixed-families" "`bindto` {addr} is not of the family that is checked: it is ignored";
     hysteresis_above_quorum(hysteresis, quorum, near) Error Statement "settings-conflict" "`hysteresis` {hysteresis} is not below `quorum` {quorum}: {near} is used";
     vmac_and_ipvlan() Error Statement "settings-conflict" "`use_vmac` and `use_ipvlan` exclude each other: this one is ignored";
     own_name_taken(name, interface) Error Statement "settings-conflict" "vrrp_instance {name}: another interface of this file is called {interface}: a name is made from the VRID";
@@ -300,7 +303,7 @@ kinds! {
     no_protocol() Error Statement "default-used" "virtual_server without a protocol: UDP is used";
     no_persistence(seconds) Error Statement "default-used" "a service without a port needs persistence: {seconds} seconds are used";
     protocol_of_mark() Warning Stands "port-ignored" "a service with a mark has no protocol of its own: it is ignored";
-    port_of_mark(changed) Error Statement "port-ignored" "a service with a mark gives its real servers no port: the port of {changed} is ignored";
+    port_of_mark(changed) Error Statement "port-ignored" "only NAT has ports behind a mark: the port of {changed} is ignored but for their checks";
     port_without_nat(service, changed) Error Statement "port-ignored" "only NAT can change the port: {service} is used for {changed} of the real servers";
     no_active_key() Fatal Stands "bad-key" "`auth_hmac` without an `active_key` that is one of its keys";
     auth_beside_hmac() Error Statement "auth-ignored" "`authentication` beside `auth_hmac`: it is ignored";

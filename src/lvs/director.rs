@@ -356,32 +356,17 @@ impl Director {
         }
     }
 
-    /// The checks of a real server succeed, or one fails, from now on.
-    /// `why`: the result in words.
-    pub fn on_verdict(&mut self, server: RsKey, up: bool, why: &str, cx: &mut Cx<'_>) -> Vec<Happened> {
+    /// The state of a real server and what its checks add to its weight, from now on. `why`: the result in words.
+    pub fn on_result(&mut self, server: RsKey, standing: Standing, why: &str, cx: &mut Cx<'_>) -> Vec<Happened> {
         self.farm.at(cx.now);
-        let happened = self.farm.on_verdict(server, up, why, &mut self.table);
+        let happened = self.farm.on_standing(server, standing, why, &mut self.table);
         self.rearm(cx);
         happened
     }
-    /// The result of its checks when they are set; a result of the previous process is not notified again.
+    /// The same when its checks are set; a result of the previous process is not notified again.
     pub fn on_standing(&mut self, server: RsKey, standing: Standing, cx: &mut Cx<'_>) -> Vec<Happened> {
-        self.farm.at(cx.now);
-        let mut happened = Vec::new();
-        let why = "its checks say so";
-        if let Some(up) = standing.up {
-            happened.extend(self.farm.on_verdict(server, up, why, &mut self.table));
-        }
-        happened.extend(self.farm.on_weight(server, standing.weight, why, &mut self.table));
-        self.rearm(cx);
+        let happened = self.on_result(server, standing, "its checks say so", cx);
         if self.farm.tells() { happened } else { Vec::new() }
-    }
-    /// Its checks add this to its weight from now on.
-    pub fn on_weight(&mut self, server: RsKey, weight: i64, why: &str, cx: &mut Cx<'_>) -> Vec<Happened> {
-        self.farm.at(cx.now);
-        let happened = self.farm.on_weight(server, weight, why, &mut self.table);
-        self.rearm(cx);
-        happened
     }
 
     /// `Due::Lvs`. True: the next checks have their turn ([`Director::take_checks`]), and then [`Director::go_on`].

@@ -7,7 +7,7 @@
 
 mod changes;
 
-use super::check::{CheckSpec, Wanted};
+use super::check::{CheckSpec, Standing, Wanted};
 use super::marks::Allotment;
 use super::pool::{Pool, Server, Verdict};
 use super::shape::{
@@ -86,8 +86,8 @@ pub struct Virtual {
     pub since: Now,
     // By place: weight in the file.
     weights: Vec<i64>,
-    // What the checks of a real server add to it, where they do.
-    added: BTreeMap<RsKey, i64>,
+    // What the checks of a real server add to it, where they do, and how many of them replace it.
+    added: BTreeMap<RsKey, (i64, i64)>,
     // By place.
     extra: BTreeMap<usize, Extra>,
     // For real servers whose state has changed: since when, and why.
@@ -542,11 +542,17 @@ impl Farm {
             vs.changed.remove(&server);
             vs.added.remove(&server);
         }
-        vs.weights = servers.iter().map(|s| s.weight).collect();
+        let weights = core::mem::replace(&mut vs.weights, servers.iter().map(|s| s.weight).collect());
         for s in &mut servers {
             let Some(rs) = before.get(&s.key) else { continue };
-            s.weight = s.weight.saturating_add(vs.added.get(rs).copied().unwrap_or(0));
-            let old = vs.pool.place(&s.key).and_then(|place| vs.pool.servers().get(place));
+            let place = vs.pool.place(&s.key);
+            if let Some((added, replacing)) = vs.added.get_mut(rs) {
+                // What replaces the weight of the file is what it was.
+                let was = place.and_then(|place| weights.get(place)).copied().unwrap_or(s.weight);
+                *added = added.saturating_add(replacing.saturating_mul(was - s.weight));
+                s.weight = s.weight.saturating_add(*added);
+            }
+            let old = place.and_then(|place| vs.pool.servers().get(place));
             if let Some(old) = old.filter(|old| old.weight != s.weight) {
                 let name = vs.destination_name(&s.key);
                 let note = text::weight(old.weight, s.weight, old.verdict.serves(), &name, &vs.name);
@@ -578,7 +584,7 @@ impl Farm {
                 let Some(service) = table.service(*svc) else { continue };
                 let (then, now) = (in_service(&service, key, was), in_service(&service, key, vs.forward(&key)));
                 if let Some(then) = then.filter(|_| then != now) {
-                    table.change(*svc, then, None);
+                    table.change(*svc, of, then, None);
                 }
             }
         }
@@ -592,14 +598,13 @@ impl Farm {
         let mut happened = Vec::new();
         let mut services = Vec::with_capacity(keys.len());
         for key in keys {
-            match table.set(*key, of, service_of(&vs.cfg, key.is_ipv6())) {
+            match table.set(*key, of, service_of(&vs.cfg, key.is_ipv6()), self.generation) {
                 Ok(svc) => services.push(svc),
                 Err(_) => happened.push(Happened::Note(text::served_already(&vs.name, key))),
             }
         }
-        let stays: BTreeSet<SvcKey> = services.iter().copied().collect();
-        let before = core::mem::replace(&mut vs.services, services);
-        before.into_iter().filter(|svc| !stays.contains(svc)).for_each(|svc| table.drop(svc));
+        // Those that it had before and nobody wants go at the end: another virtual server may take them over.
+        vs.services = services;
         happened
     }
 
@@ -624,8 +629,8 @@ impl Farm {
                 self.reals.remove(rs);
                 self.unchecked.push_back((rs, Vec::new()));
             }
-            vs.services.into_iter().for_each(|svc| table.drop(svc));
         }
+        table.drop_others(generation);
         happened
     }
 
@@ -647,37 +652,30 @@ impl Farm {
         }
     }
 
-    /// A check of a real server succeeds or fails from now on.
-    pub fn on_verdict(&mut self, server: RsKey, up: bool, why: &str, table: &mut Table) -> Vec<Happened> {
-        let Some((of, place)) = self.whose(server) else { return Vec::new() };
-        let Some(vs) = self.virtuals.get(of) else { return Vec::new() };
-        let was_down = vs.pool.servers().get(place).is_some_and(|s| s.verdict == Verdict::Down);
-        let begins = up && was_down && !vs.cfg.slow_start.is_zero();
-        if begins {
-            self.begin_ramp(server, self.now.mono);
-        } else if !up && self.ramps.contains_key(&server) {
-            self.end_ramp(server);
-        }
-        let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.on_verdict(place, up)).unwrap_or_default();
-        self.apply(of, changes, why, table)
-    }
-
-    /// Its checks add this to the weight that the file gives it.
-    pub fn on_weight(&mut self, server: RsKey, added: i64, why: &str, table: &mut Table) -> Vec<Happened> {
+    /// The state of a real server and what its checks add to the weight that the file gives it, from now on.
+    pub fn on_standing(&mut self, server: RsKey, standing: Standing, why: &str, table: &mut Table) -> Vec<Happened> {
         let Some((of, place)) = self.whose(server) else { return Vec::new() };
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
-        let weight = vs.weights.get(place).copied().unwrap_or(1).saturating_add(added);
-        match added {
-            0 => vs.added.remove(&server),
+        let weight = vs.weights.get(place).copied().unwrap_or(1).saturating_add(standing.weight);
+        match (standing.weight, standing.replacing) {
+            (0, 0) => vs.added.remove(&server),
             added => vs.added.insert(server, added),
         };
-        let Some(before) = vs.pool.servers().get(place).map(|s| (s.weight, s.verdict.serves())) else {
+        let Some((was, before)) = vs.pool.servers().get(place).map(|s| (s.weight, s.verdict)) else {
             return Vec::new();
         };
-        let changes = vs.pool.on_weight(place, weight);
+        let slow = !vs.cfg.slow_start.is_zero();
+        if standing.up == Some(true) && before == Verdict::Down && slow {
+            self.begin_ramp(server, self.now.mono);
+        } else if standing.up == Some(false) && self.ramps.contains_key(&server) {
+            self.end_ramp(server);
+        }
+        let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
+        let changes = vs.pool.on_result(place, standing.up, weight);
         let mut happened = Vec::new();
-        if before.0 != weight {
-            let note = text::weight(before.0, weight, before.1, &vs.server_name(place), &vs.name);
+        if was != weight {
+            let serves = standing.up.unwrap_or(before.serves());
+            let note = text::weight(was, weight, serves, &vs.server_name(place), &vs.name);
             happened.push(Happened::Note(note));
         }
         happened.extend(self.apply(of, changes, why, table));

@@ -1,6 +1,6 @@
 //! One virtual server: its real servers, the quorum, the sorry server, and the destinations that follow from them.
 //!
-//! Verdicts are the input ([`Pool::on_verdict`], [`Pool::on_weight`]); the output is a list of changes, in the order in which they are to
+//! Verdicts and weights are the input ([`Pool::on_result`]); the output is a list of changes, in the order in which they are to
 //! be made and reported. The wanted destinations are worked out anew from verdicts and weights each time ([`Pool::wanted`]), never by a
 //! change to the previous ones, so a lost or repeated verdict has no lasting effect.
 //!
@@ -119,8 +119,8 @@ impl Pool {
             shares: BTreeMap::new(),
         };
         pool.set_quorum(quorum, hysteresis);
-        // At a start the hysteresis does not apply.
-        pool.up = pool.sum() >= pool.quorum;
+        // It is gained at a start as later.
+        pool.up = pool.sum() >= pool.threshold();
         pool
     }
 
@@ -193,26 +193,20 @@ impl Pool {
         all.chain(sorry)
     }
 
-    /// A verdict on a server, by its place in the file. The same one again changes nothing. The first verdict on an awaited server is
-    /// always reported, `down` too.
-    pub fn on_verdict(&mut self, place: usize, up: bool) -> Vec<Change> {
-        let verdict = if up { Verdict::Up } else { Verdict::Down };
-        let Some(server) = self.servers.get_mut(place).filter(|s| s.verdict != verdict) else { return Vec::new() };
+    /// The verdict (`None`: it is what it was) and the weight of a server, by its place in the file, together: nobody is told of a state
+    /// between the two. The same ones again change nothing. The first verdict on an awaited server is always reported, `down` too.
+    pub fn on_result(&mut self, place: usize, up: Option<bool>, weight: i64) -> Vec<Change> {
+        let Some(server) = self.servers.get_mut(place) else { return Vec::new() };
         let before = server.verdict;
-        if before == Verdict::Unchecked && up {
-            // It took part already.
+        let verdict = up.map_or(before, |up| if up { Verdict::Up } else { Verdict::Down });
+        // One that is unchecked takes part already.
+        let told = verdict != before && !(before == Verdict::Unchecked && verdict == Verdict::Up);
+        if !told && server.weight == weight {
             server.verdict = verdict;
             return Vec::new();
         }
-        self.settle(place, |server| server.verdict = verdict, Some(Change::Server(place, up)))
-    }
-
-    /// Another weight of a server.
-    pub fn on_weight(&mut self, place: usize, weight: i64) -> Vec<Change> {
-        if self.servers.get(place).is_none_or(|s| s.weight == weight) {
-            return Vec::new();
-        }
-        self.settle(place, |server| server.weight = weight, None)
+        let said = told.then_some(Change::Server(place, verdict == Verdict::Up));
+        self.settle(place, |server| (server.verdict, server.weight) = (verdict, weight), said)
     }
 
     /// From now on the table has so many thousandths of a server's weight, at least 1; `None`: all of it.
@@ -420,6 +414,15 @@ mod tests {
         };
         pool.wanted().iter().map(|(k, d)| (host(k), d.weight)).collect()
     }
+    impl Pool {
+        fn on_verdict(&mut self, place: usize, up: bool) -> Vec<Change> {
+            let weight = self.servers.get(place).map_or(0, |s| s.weight);
+            self.on_result(place, Some(up), weight)
+        }
+        fn on_weight(&mut self, place: usize, weight: i64) -> Vec<Change> {
+            self.on_result(place, None, weight)
+        }
+    }
     fn quorum(changes: &[Change]) -> Option<bool> {
         changes.iter().find_map(|c| if let Change::Quorum(up, _) = c { Some(*up) } else { None })
     }
@@ -438,6 +441,22 @@ mod tests {
         assert_eq!((quorum(&all_back), hosts(&p)), (Some(true), vec![(11, 1), (12, 1), (13, 1)]));
         // The service is never empty: additions come before removals.
         assert_eq!(all_back.last(), Some(&Change::Unwant(key(16))));
+    }
+
+    #[test]
+    fn at_a_start_the_quorum_is_gained_as_later() {
+        let start = |n: u8| Pool::new((11..11 + n).map(|h| server(h, Verdict::Unchecked)).collect(), sorry(16), 3, 1);
+        assert_eq!((start(3).is_up(), hosts(&start(3))), (false, vec![(16, 1)]));
+        assert!(start(4).is_up());
+    }
+
+    #[test]
+    fn a_verdict_and_a_weight_together_pass_no_state_between_them() {
+        let mut p = Pool::new(vec![Server { weight: 10, ..server(11, Verdict::Down) }], sorry(16), 4, 0);
+        assert_eq!(p.on_result(0, Some(true), 0), [Change::Server(0, true)], "it is up, and drained");
+        assert_eq!(quorum(&p.on_result(0, Some(true), 10)), Some(true));
+        let down = p.on_result(0, Some(false), 0);
+        assert_eq!((down[0].clone(), quorum(&down)), (Change::Server(0, false), Some(false)));
     }
 
     #[test]

@@ -90,6 +90,18 @@ struct Known {
     stage: Stage,
     // The kernel refused it, or one of its destinations; that was reported, and is tried again after the next read.
     refused: bool,
+    // The configuration that its virtual server wanted it in last.
+    #[serde(default)]
+    claimed: u64,
+    // It had another virtual server: once it is filled, what that one wanted goes, from this destination on.
+    #[serde(default)]
+    sweep: Option<DestinationKey>,
+}
+
+impl Known {
+    fn new(key: ServiceKey, value: Service) -> Known {
+        Known { key, of: None, value, stage: Stage::Absent, refused: false, claimed: 0, sweep: None }
+    }
 }
 
 /// What is being read of the table.
@@ -195,34 +207,51 @@ impl Table {
         self.services.idle()
     }
 
-    /// `of` wants this service so. The error: the virtual server that has it already.
-    pub fn set(&mut self, key: ServiceKey, of: VsKey, value: Service) -> Result<SvcKey, VsKey> {
+    /// In this configuration `of` wants this service so. The error: another virtual server that was read before has it. One that had it in
+    /// an earlier configuration only loses it to the first that wants it now, as if that one were alone.
+    pub fn set(&mut self, key: ServiceKey, of: VsKey, value: Service, configuration: u64) -> Result<SvcKey, VsKey> {
         let svc = match self.by_key.get(&key) {
             Some(svc) => *svc,
             None => {
-                let new = Known { key, of: None, value: value.clone(), stage: Stage::Absent, refused: false };
-                let svc = self.known.insert(new);
+                let svc = self.known.insert(Known::new(key, value.clone()));
                 self.by_key.insert(key, svc);
                 svc
             }
         };
         if let Some(k) = self.known.get_mut(svc) {
-            match k.of {
-                Some(other) if other != of => return Err(other),
-                Some(_) if k.value == value => return Ok(svc),
-                _ => {}
+            let before = k.of.filter(|other| *other != of);
+            if let Some(other) = before.filter(|_| k.claimed == configuration) {
+                return Err(other);
+            }
+            k.claimed = configuration;
+            if k.of == Some(of) && k.value == value {
+                return Ok(svc);
             }
             k.of = Some(of);
             k.value = value.clone();
+            if before.is_some() {
+                k.sweep = Some(FIRST);
+                if matches!(k.stage, Stage::Filling(_) | Stage::Filled) {
+                    self.fill_anew(svc);
+                }
+            }
         }
         self.services.want(of, svc, value, false);
         Ok(svc)
     }
 
-    /// This service is not wanted any more.
-    pub fn drop(&mut self, svc: SvcKey) {
+    /// The whole configuration was read: services that no virtual server wanted in it are not wanted any more.
+    pub fn drop_others(&mut self, configuration: u64) {
+        let other = |k: &Known| k.of.is_some() && k.claimed != configuration;
+        let others: Vec<SvcKey> = self.known.iter().filter(|(_, k)| other(k)).map(|(svc, _)| svc).collect();
+        others.into_iter().for_each(|svc| self.drop(svc));
+    }
+
+    // This service is not wanted any more.
+    fn drop(&mut self, svc: SvcKey) {
         self.destinations.vanished(all_of(svc));
         if let Some(k) = self.known.get_mut(svc) {
+            k.sweep = None;
             k.of = None;
             k.stage = Stage::Absent;
         }
@@ -259,9 +288,9 @@ impl Table {
         }
     }
 
-    /// A destination of a service is wanted so, or not at all. Until the service exists this has no effect: [`Wants`] is read then.
-    pub fn change(&mut self, svc: SvcKey, key: DestinationKey, to: Option<Destination>) {
-        let stage = self.known.get(svc).map(|k| k.stage);
+    /// `of` wants a destination of its service so, or not at all. Until the service exists this has no effect: [`Wants`] is read then.
+    pub fn change(&mut self, svc: SvcKey, of: VsKey, key: DestinationKey, to: Option<Destination>) {
+        let stage = self.known.get(svc).filter(|k| k.of == Some(of)).map(|k| k.stage);
         if !matches!(stage, Some(Stage::Filling(_) | Stage::Filled)) {
             return;
         }
@@ -345,6 +374,18 @@ impl Table {
                 return;
             }
             if let Some(k) = self.known.get_mut(svc) {
+                if let (Some(from), Some(of)) = (k.sweep, k.of) {
+                    let rest = (Bound::Excluded((svc, from)), Bound::Included((svc, LAST)));
+                    let some: Vec<DestinationKey> =
+                        self.destinations.keys(rest).take(room).map(|(_, key)| key).collect();
+                    let strange = some.iter().filter(|key| wants.at(of, &k.key, **key).is_none());
+                    strange.for_each(|key| self.destinations.give_up((svc, *key)));
+                    k.sweep = some.last().copied().filter(|_| some.len() == room);
+                    room -= some.len();
+                    if k.sweep.is_some() {
+                        return;
+                    }
+                }
                 k.stage = Stage::Filled;
             }
             self.filling.pop_front();
@@ -373,9 +414,7 @@ impl Table {
         let Look::Services(seen) = &mut self.look else { return };
         let Some(svc) = self.by_key.get(key).copied() else {
             if self.inherited.remove(key) {
-                let stage = Stage::Absent;
-                let old = Known { key: *key, of: None, value: value.clone(), stage, refused: false };
-                let svc = self.known.insert(old);
+                let svc = self.known.insert(Known::new(*key, value.clone()));
                 seen.insert(svc);
                 self.by_key.insert(*key, svc);
                 self.services.remove(svc, value);

@@ -159,11 +159,7 @@ impl World {
     fn judge(&mut self, now: Now, server: RsKey, words: &str, fx: &mut Effects) {
         let standing = self.checks.standing(server);
         self.written.verdicts_changed = true;
-        if let Some(up) = standing.up {
-            let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_verdict(server, up, words, cx));
-            self.after_lvs(now, happened, fx);
-        }
-        let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_weight(server, standing.weight, words, cx));
+        let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_result(server, standing, words, cx));
         self.after_lvs(now, happened, fx);
     }
 

@@ -275,10 +275,6 @@ fn what_to_write_instead() {
             "keepalived dropped `nat_mask` long ago, and nothing took its place: remove it",
         ),
         (
-            text("virtual_server_group G {\n10.0.0.1-10.0.0.9 80\n}\n"),
-            "write only the last number of the last address: `10.0.0.1-9`",
-        ),
-        (
             text("virtual_server 10.0.0.1 80 {\nreal_server 10.0.0.2 80 {\nTCP_CHECK {\nnb_get_retry 3\n}\n}\n}\n"),
             "write `retry`",
         ),
@@ -326,4 +322,88 @@ fn a_pattern_that_finds_nothing_is_told() {
     );
     assert_eq!(short(&loaded), ["1:1 note: no file matches `/none/*.conf`: nothing is included"]);
     assert_eq!(loaded.config_test_exit(), ExitCode::Ok);
+}
+
+/// A regex that this engine does not have is reported where it stands; the rest of the check holds.
+#[test]
+fn a_regex_that_cannot_be_used() {
+    for (lines, why) in [
+        ("regex \"(?<=a)b\"", "it has look-behind, which only PCRE has"),
+        ("regex \"a(?!b)\"", "it has look-ahead, which only PCRE has"),
+        ("regex \"(a)\\\\1\"", "it has a back-reference, which only PCRE has"),
+        ("regex \"a(\"", "unclosed group"),
+        ("regex a\nregex_options firstline", "only PCRE has regex_options firstline"),
+        ("regex_no_match \"(a{1000}){1000}\"", "it becomes larger than 256 KiB"),
+    ] {
+        let file = format!(
+            "virtual_server 10.0.0.1 80 {{\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.2 80 {{\nHTTP_GET {{\nurl {{\npath /\n{lines}\n}}\n}}\n}}\n}}\n"
+        );
+        let loaded = text(&file);
+        assert_eq!(said(&loaded, &format!("the regex cannot be used: {why}")), 1, "{:?}", short(&loaded));
+        let checks = &loaded.config.virtual_servers[0].real_servers[0].checks;
+        let kalived::config::model::check::CheckKind::Http(http) = &checks[0].kind else { panic!("{checks:?}") };
+        assert_eq!((http.urls.len(), http.urls[0].regex.is_none()), (1, true));
+    }
+}
+
+/// What virtual servers and their checks mean where a file leaves it open, as with keepalived.
+#[test]
+fn virtual_servers_as_keepalived_reads_them() {
+    use kalived::config::model::check::{CheckKind, DnsType};
+    use kalived::config::model::lvs::{GroupEntry, IpFamily, Method, VirtualServer};
+    let load = |head: &str, lines: &str, server: &str, before: &str| {
+        let own = "delay_loop 5\nlb_algo rr\n";
+        text(&format!("{before}virtual_server {head} {{\n{own}{lines}\nreal_server {server}\n}}\n"))
+    };
+    let one = |loaded: &Loaded| -> VirtualServer { loaded.config.virtual_servers[0].clone() };
+    let quiet = |loaded: &Loaded| assert_eq!(loaded.render(false), "");
+    let tcp = "10.0.0.2 80 {\nTCP_CHECK {\n}\n}";
+    // A service with a mark: its servers keep their ports.
+    for kind in ["NAT", "DR", "TUN"] {
+        let file = load("fwmark 9", &format!("lb_kind {kind}"), "10.0.0.2 8080 {\nTCP_CHECK {\n}\n}", "");
+        let ignored = "only NAT has ports behind a mark: the port of 1 is ignored but for their checks";
+        assert_eq!(said(&file, ignored), usize::from(kind != "NAT"));
+        assert_eq!((one(&file).real_servers[0].port, one(&file).ip_family), (8080, Some(IpFamily::Inet)));
+    }
+    // The same mark for the other family, which the first server has.
+    let six = load("fwmark 9", "lb_kind NAT", "fd77::2 {\n}", "");
+    assert_eq!(one(&six).ip_family, Some(IpFamily::Inet6));
+    // A group entry without a port needs persistence, wherever the group stands; its range may be written in full.
+    let group = "virtual_server_group G {\n10.0.0.1-10.0.0.3 80\n10.0.0.9\n}\n";
+    let lines = "lb_kind DR\nprotocol TCP";
+    let file = load("group G", lines, tcp, group);
+    assert_eq!((one(&file).persistence_timeout, said(&file, "needs persistence: 360 seconds")), (360, 1));
+    assert_eq!(file.config.server_groups[0].entries[0], GroupEntry::Range([10, 0, 0, 1].into(), 2, 80));
+    let file = load("group G", lines, tcp, &group.replace("10.0.0.9", "10.0.0.9 80"));
+    quiet(&file);
+    assert_eq!(one(&file).persistence_timeout, 0);
+    // The sorry server has the method of the service, wherever that stands.
+    let file = load("10.0.0.1 80", "protocol TCP\nsorry_server 10.0.0.7 80\nlb_kind DR", tcp, "");
+    assert_eq!(one(&file).sorry.unwrap().method, Method::Dr);
+    let own = "protocol TCP\nsorry_server 10.0.0.7 80\nsorry_server_lvs_method NAT\nlb_kind DR";
+    assert_eq!(one(&load("10.0.0.1 80", own, tcp, "")).sorry.unwrap().method, Method::Nat);
+    // Checks.
+    let lines = "lb_kind DR\nprotocol TCP";
+    let checks = |check: &str| {
+        let file = load("10.0.0.1 80", lines, &format!("10.0.0.2 80 {{\n{check}\n}}"), "");
+        (one(&file).real_servers[0].checks.clone(), file)
+    };
+    let (found, file) = checks("DNS_CHECK {\ntype mx\n}");
+    quiet(&file);
+    assert!(matches!(&found[0].kind, CheckKind::Dns(d) if d.query == DnsType::Mx));
+    let (found, file) = checks("TCP_CHECK {\nbindto fd77::9\n}");
+    assert_eq!((found[0].target.bindto, said(&file, "is not of the family that is checked: it is ignored")), (None, 1));
+    assert_eq!(
+        checks("TCP_CHECK {\nconnect_ip fd77::2\nbindto fd77::9\n}").0[0].target.bindto,
+        Some([0xfd77, 0, 0, 0, 0, 0, 0, 9].into())
+    );
+    for check in ["FILE_CHECK {\ntrack_file nope\n}", "BFD_CHECK {\nname nope\n}"] {
+        let (found, file) = checks(&format!("{check}\nTCP_CHECK {{\n}}"));
+        assert_eq!((found.len(), said(&file, "`nope` in a ")), (1, 1), "{:?}", short(&file));
+    }
+    let (found, file) = checks("TCP_CHECK {\nbind_if nope9\n}");
+    assert_eq!((found[0].target.bind_if.as_deref(), &*file.interfaces[0].name), (Some("nope9"), "nope9"));
+    // All weights 0.
+    let file = load("10.0.0.1 80", lines, "10.0.0.2 80 {\nweight 0\n}", "");
+    assert_eq!((one(&file).quorum, said(&file, "all weights are 0: the quorum is never reached")), (1, 1));
 }

@@ -144,6 +144,8 @@ fn names_that_are_always_there() {
 fn repetitions() {
     same("~SEQ(x, 1, 3) a${x} b", "a1|b\na2|b\na3|b");
     same("~SEQ(x,2) ~SEQ(y,2,1) $x ${y}", "1|2\n1|1\n2|2\n2|1");
+    // A definition whose name is built of a name has the value of this time.
+    same("~SEQ(i, 1, 3) $X${i}=${i}0\n${X1} ${X3}", "10|30");
     same("~SEQ(x,-2) a${x}\n~SEQ(x, 5, -2, 1) b${x}", "a-1\na-2\nb5\nb3\nb1");
     same("~SEQx(x, 144, 16, 192) ${x}:\n~SEQx(x, 0x12, -1, 0x10) ${x}", "90:\na0:\nb0:\nc0:\n12\n11\n10");
     same("~LST(x, a b, c) l ${x}\n~LST({v, w}, {1,2},{3,4}) ${v}.${w}", "l|a|b\nl|c\n1.2\n3.4");

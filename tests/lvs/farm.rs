@@ -6,6 +6,7 @@ use kalived::config::model::global::LvsFlush;
 use kalived::config::model::lvs::{
     GroupEntry, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, Sorry, VirtualServer,
 };
+use kalived::lvs::check::Standing;
 use kalived::time::Duration;
 use kalived::wire::netlink::ipvs::{self as wire, DestinationKey, Forward, ServiceKey};
 use proptest::prelude::*;
@@ -462,4 +463,105 @@ fn a_server_that_comes_back_reaches_its_weight_slowly() {
     b.load(&[], &[web(&[real(11, 100), real(12, 100)])]);
     b.later(Duration::from_secs(2));
     assert_eq!(weight(&b), 100);
+}
+
+// Groups and virtual servers that want some of four services, also the same ones.
+fn drawn() -> impl Strategy<Value = (Vec<ServerGroup>, Vec<VirtualServer>)> {
+    let group = prop::collection::vec((1u8..5, 0u32..2), 0..3);
+    let server = (0usize..7, prop::collection::vec((11u8..15, 1i32..3), 1..4), 0u8..4);
+    (prop::collection::vec(group, 3..4), prop::collection::vec(server, 0..5)).prop_map(|(groups, servers)| {
+        let addr = |n: u8| IpAddr::from([10, 77, 1, n]);
+        let names = ["a", "b", "c"];
+        let entry = |(n, more): (u8, u32)| GroupEntry::Range(addr(n), more, 80);
+        let groups = groups.into_iter().zip(names).map(|(entries, name)| ServerGroup {
+            name: name.into(),
+            entries: entries.into_iter().map(entry).collect(),
+        });
+        let servers = servers.into_iter().map(|(what, reals, how)| {
+            let mut once = std::collections::BTreeSet::new();
+            let reals: Vec<RealServer> =
+                reals.into_iter().filter(|(h, _)| once.insert(*h)).map(|(h, w)| real(h, w)).collect();
+            let service = match what {
+                0..=3 => Service::Address(addr(what as u8 + 1), 80),
+                n => Service::Group(names[n - 4].into()),
+            };
+            let method = if how & 1 > 0 { Method::Dr } else { Method::Nat };
+            let scheduler = if how & 2 > 0 { Scheduler::Rr } else { Scheduler::Wrr };
+            VirtualServer { service, method, scheduler, ..web(&reals) }
+        });
+        (groups.collect(), servers.collect())
+    })
+}
+
+proptest! {
+    // Whatever was before: after a reload the table is that of a start with the new file.
+    #[test]
+    fn a_reload_leads_to_the_table_of_a_start(files in prop::collection::vec(drawn(), 2..4)) {
+        let mut b = Bench::new();
+        for (groups, servers) in &files {
+            b.load(groups, servers);
+            b.later(Duration::from_secs(1));
+            let mut fresh = Bench::new();
+            fresh.load(groups, servers);
+            fresh.later(Duration::from_secs(1));
+            prop_assert_eq!(b.lines(), fresh.lines());
+        }
+        b.load(&[], &[]);
+        prop_assert!(b.table.is_empty() && b.director.table().sizes().all(|n| n == 0));
+    }
+}
+
+/// The address is in another group now: its service is never deleted, and its destinations change without a moment in which it has none.
+#[test]
+fn a_service_moves_from_one_virtual_server_to_another() {
+    let group = |name: &str, hosts: &[u8]| ServerGroup {
+        name: name.into(),
+        entries: hosts.iter().map(|h| GroupEntry::Range([10, 77, 1, *h].into(), 0, 80)).collect(),
+    };
+    let of = |name: &str, host| VirtualServer { service: Service::Group(name.into()), ..web(&[real(host, 1)]) };
+    let servers = [of("a", 11), of("b", 12)];
+    for (before, after) in [([&[1][..], &[2, 3]], [&[1, 3][..], &[2]]), ([&[1, 3], &[2]], [&[1], &[2, 3]])] {
+        let mut b = Bench::new();
+        b.load(&[group("a", before[0]), group("b", before[1])], &servers);
+        b.asked.clear();
+        b.load(&[group("a", after[0]), group("b", after[1])], &servers);
+        let svc = "Tcp 10.77.1.3:80";
+        let (new, old) = if after[0].contains(&3) { (11, 12) } else { (12, 11) };
+        assert_eq!(
+            b.asked,
+            [format!("New {svc} -> 10.77.0.{new}:80 w1"), format!("Delete {svc} -> 10.77.0.{old}:80 w1")]
+        );
+        // Verdicts of the one that had it do not reach it any more.
+        b.asked.clear();
+        b.verdict(usize::from(old == 12), 0, false);
+        assert!(!b.asked.iter().any(|a| a.contains(svc)), "{:?}", b.asked);
+    }
+}
+
+/// A weight that a program sets is what it was when a reload changes the weight of the file: no state between the two is seen.
+#[test]
+fn a_weight_that_replaces_that_of_the_file_outlives_a_reload() {
+    let file = |weight| {
+        let vs = web(&[real(11, weight)]);
+        [VirtualServer {
+            quorum: 4,
+            sorry: Some(Box::new(Sorry { addr: ip("10.77.0.16"), port: 80, inhibit: false, method: Method::Dr })),
+            ..vs
+        }]
+    };
+    let mut b = Bench::new();
+    b.load(&[], &file(10));
+    b.result(0, 0, Standing { up: Some(true), weight: -3, replacing: 1, ..Standing::default() });
+    assert!(b.lines().contains(&"-> 10.77.0.11:80 Route 7".to_owned()), "{:?}", b.lines());
+    b.asked.clear();
+    b.said.clear();
+    b.happened.clear();
+    b.standing = Standing { up: Some(true), weight: 4, replacing: 1, ..Standing::default() };
+    b.load(&[], &file(3));
+    assert_eq!((&b.asked, &b.said, b.happened.len()), (&Vec::new(), &Vec::new(), 0));
+    // A verdict and a weight in one: drained, it is up, and the quorum is not there for a moment.
+    b.result(0, 0, Standing { up: Some(false), weight: 4, replacing: 1, ..Standing::default() });
+    b.said.clear();
+    b.result(0, 0, Standing { up: Some(true), weight: -3, replacing: 1, ..Standing::default() });
+    assert!(!b.said.iter().any(|s| s.contains("Gained quorum")), "{:?}", b.said);
 }

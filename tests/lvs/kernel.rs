@@ -46,6 +46,8 @@ pub struct Bench {
     /// Requests so far, as text.
     pub asked: Vec<String>,
     pub said: Vec<String>,
+    /// What the checks of each real server come to when they are set.
+    pub standing: Standing,
     pub happened: Vec<Happened>,
     /// Requests of one turn at most.
     pub most: usize,
@@ -71,6 +73,7 @@ impl Bench {
             answers: VecDeque::new(),
             asked: Vec::new(),
             said: Vec::new(),
+            standing: Standing::default(),
             happened: Vec::new(),
             most: 0,
             most_checks: 0,
@@ -98,9 +101,13 @@ impl Bench {
     }
 
     pub fn verdict(&mut self, vs: usize, place: usize, up: bool) {
+        self.result(vs, place, Standing { up: Some(up), ..Standing::default() });
+    }
+
+    pub fn result(&mut self, vs: usize, place: usize, standing: Standing) {
         let key = self.director.farm().keys()[vs];
         let server = self.director.farm().get(key).expect("there").reals[place];
-        let happened = self.with(|d, cx| d.on_verdict(server, up, "a test", cx));
+        let happened = self.with(|d, cx| d.on_result(server, standing, "a test", cx));
         self.note(happened);
         self.settle();
     }
@@ -182,12 +189,14 @@ impl Bench {
         }
     }
 
-    // As the World does: each real server gets the combined state of its checks, which is empty here.
+    // As the World does: each real server gets the combined state of its checks, which is `standing` here.
     fn take_checks(&mut self) {
         let some = self.director.take_checks();
         self.most_checks = self.most_checks.max(some.len());
         for (server, _) in some {
-            self.with(|d, cx| drop(d.on_standing(server, Standing::default(), cx)));
+            let standing = self.standing;
+            let happened = self.with(|d, cx| d.on_standing(server, standing, cx));
+            self.note(happened);
         }
     }
 

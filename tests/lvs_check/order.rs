@@ -52,18 +52,62 @@ fn trap_17_18_a_server_that_is_down_does_not_come_back_by_an_edit_but_by_a_succe
     assert_eq!(b.up(server), Some(true));
 }
 
+/// Each keeps its own verdict, also of two of one kind, and one that only has another pace goes on as it was.
+#[test]
+fn checks_of_one_kind_that_a_reload_edits_keep_their_own_verdicts() {
+    let (mut b, server) = Bench::of(port(80));
+    b.does.insert(SERVER.into(), Does::Accepts);
+    b.does.insert("10.77.0.11:81".into(), Does::Refuses(111));
+    let paced = |port: u16, every: u64| {
+        let mut c = check(CheckKind::Tcp);
+        c.target.connect_port = Some(port);
+        c.pace.delay_loop = Some(S * u32::try_from(every).unwrap());
+        c.pace.retry = Some(2);
+        spec(&c)
+    };
+    let set = |b: &mut Bench, specs: Vec<CheckSpec>| {
+        let all = specs.into_iter().map(|s| wanted(server, s)).collect();
+        b.call(|c, cx| c.apply(all, cx));
+    };
+    let ups = |b: &Bench| b.checks.views(server).iter().map(|(_, v)| v.up).collect::<Vec<_>>();
+    set(&mut b, vec![paced(80, 2), paced(81, 2)]);
+    b.run(S * 3);
+    assert_eq!(ups(&b), [Some(true), Some(false)]);
+    set(&mut b, vec![paced(80, 5), paced(81, 5)]);
+    assert_eq!((ups(&b), b.up(server)), (vec![Some(true), Some(false)], Some(false)));
+    set(&mut b, vec![paced(81, 3), paced(80, 3)]);
+    assert_eq!(ups(&b), [Some(false), Some(true)]);
+    // By their order where both do something else now.
+    set(&mut b, vec![paced(91, 3), paced(90, 3)]);
+    assert_eq!(ups(&b), [Some(false), Some(true)]);
+    // Of another kind: the one that fails counts.
+    set(&mut b, vec![spec(&check(CheckKind::Ping))]);
+    assert_eq!(ups(&b), [Some(false)]);
+    // One failure is forgiven as before the reload: the first result does not decide alone.
+    set(&mut b, vec![paced(80, 2)]);
+    b.run(S * 5);
+    assert_eq!(b.up(server), Some(true));
+    set(&mut b, vec![paced(80, 3)]);
+    b.does.insert(SERVER.into(), Does::Refuses(111));
+    let failures = |b: &Bench| b.checks.views(server)[0].1.failures;
+    while failures(&b) == 0 && b.up(server) == Some(true) {
+        b.run(ms(100));
+    }
+    assert_eq!((b.up(server), failures(&b)), (Some(true), 1));
+}
+
 #[test]
 fn all_checks_of_a_server_must_succeed() {
     let (mut b, server) = Bench::of(port(80));
     let alpha = Wanted { alpha: true, ..wanted(server, port(81)) };
     b.call(|c, cx| c.apply(vec![wanted(server, port(80)), alpha, wanted(server, port(80))], cx));
     assert_eq!(b.checks.views(server).len(), 2, "written twice, done once");
-    assert_eq!(b.checks.standing(server), Standing { up: None, awaited: true, weight: 0, failed: 0 });
+    assert_eq!(b.checks.standing(server), Standing { up: None, awaited: true, ..Standing::default() });
     b.does.insert(SERVER.into(), Does::Accepts);
     b.run(ms(500));
     assert_eq!(b.up(server), None);
     b.run(S);
-    assert_eq!(b.checks.standing(server), Standing { up: Some(false), awaited: false, weight: 0, failed: 1 });
+    assert_eq!(b.checks.standing(server), Standing { up: Some(false), failed: 1, ..Standing::default() });
     b.does.insert("10.77.0.11:81".into(), Does::Accepts);
     b.run(S * 2);
     assert_eq!(b.up(server), Some(true));

@@ -51,6 +51,22 @@ fn an_exit_status_is_a_verdict_or_a_weight() {
     assert_eq!(b.checks.standing(server).up, Some(false));
 }
 
+/// A reload that edits the check, not what it does.
+#[test]
+fn a_weight_outlives_the_edit_of_its_check() {
+    let (mut b, server) = Bench::of(spec(&misc(true, ROOT)));
+    b.run(ms(10));
+    b.exits(ChildEnd::Exited(7));
+    assert_eq!(b.checks.standing(server).weight, -5);
+    let mut other = misc(true, ROOT);
+    other.pace.delay_loop = Some(S * 50);
+    b.call(|c, cx| c.apply(vec![wanted(server, spec(&other))], cx));
+    let s = b.checks.standing(server);
+    assert_eq!((s.up, s.weight), (Some(true), -5));
+    b.call(|c, cx| c.apply(vec![wanted(server, spec(&misc(false, ROOT)))], cx));
+    assert_eq!(b.checks.standing(server).weight, 0, "it is no weight any more");
+}
+
 #[test]
 fn a_program_that_does_not_end_is_a_failure_when_its_time_is_over_and_is_never_run_twice() {
     let (mut b, server) = Bench::of(spec(&misc(false, ROOT)));

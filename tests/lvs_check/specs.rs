@@ -71,12 +71,14 @@ fn equal_checks_are_one_and_others_are_not() {
 
 #[test]
 fn what_cannot_be_done_says_why_and_hosts_are_checks_of_their_own() {
-    for (path, host) in [("/a b", None), ("/a", Some("x\ny"))] {
+    for (path, host) in [("/a\tb", None), ("/a", Some("x\ny"))] {
         let mut page = url(path);
         page.virtualhost = host.map(Into::into);
         let What::Never(why) = spec(&http(page)).what else { panic!("it would be a request") };
-        assert!(why.starts_with("a blank or a control character in its "), "{why}");
+        assert!(why.starts_with("nothing or a control character in its "), "{why}");
     }
+    let What::Http(blank) = spec(&http(url("/a b"))).what else { panic!("as keepalived, it is sent") };
+    assert!(blank.pages[0].request.starts_with("GET /a b HTTP/1.0\r\n"));
     let bfd = check(CheckKind::Bfd(Box::new(BfdCheck { name: Some("x".into()) })));
     let What::Never(why) = spec(&bfd).what else { panic!("there is no such session") };
     assert_eq!(&*why, "there is no bfd_instance x");

@@ -234,8 +234,10 @@ impl Reader<'_> {
                     self.too_much(origin, kind::too_many_names(limit));
                     return Outcome::Dropped;
                 }
-                // The value of the name is a condition or a repetition, which is evaluated before the rest of the line.
-                if tail.is_none() && super::begins_anew(&work.text) {
+                // The value of the name is a condition or a repetition, which is evaluated before the rest of the line. In a definition whose
+                // name came from a name the rest is replaced first: in a repetition the value has another meaning each time.
+                let definition = lex::definition(work.text.trim_start()).is_some();
+                if tail.is_none() && !definition && super::begins_anew(&work.text) {
                     break 'line;
                 }
             }

@@ -241,7 +241,7 @@ pub(super) const RULE_LINE: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const SERVER_GROUP_LINE: &[Keyword] = &[
-    row("<address>", Words, Supported, "<ip>[-<last>|/<mask>] [<port>]", "port none", "range last octet (v4) or last 16 bits (v6); family mix/duplicates reported",
+    row("<address>", Words, Supported, "<ip>[-<last>|-<ip>|/<mask>] [<port>]", "port none", "range last octet (v4) or last 16 bits (v6), or the last address in full; without a port the service gets persistence",
         "Address or range; every address becomes an IPVS service."),
     row("fwmark", Words, Supported, "<n> [inet|inet6]", "", "0..UINT32; bad reported",
         "Firewall mark service."),

@@ -95,7 +95,7 @@ pub(super) const VIRTUAL_SERVER: &[Keyword] = &[
         "Default Host header and (not for SNI precedence) name."),
     row("warmup", Secs(0, 4_294_967_295_000_000), Supported, "<secs>", "= delay_loop", "decimal",
         "Upper bound of random initial check delay."),
-    row("weight", Int(1, 2_147_483_647), Supported, "<n>", "1", "1..INT32_MAX",
+    row("weight", Int(1, 2_147_483_647), Supported, "<n>", "1", "1..INT32_MAX; in the kernel's table 65535 at most",
         "Default weight of RS."),
 ];
 
@@ -155,7 +155,7 @@ pub(super) const REAL_SERVER: &[Keyword] = &[
         "Host header / fallback for SNI."),
     row("warmup", Secs(0, 4_294_967_295_000_000), Supported, "<secs>", "VS value", "decimal",
         "Initial spread."),
-    row("weight", Int(0, 2_147_483_647), Supported, "<0..INT32_MAX>", "VS weight (1)", "out of range ignored",
+    row("weight", Int(0, 2_147_483_647), Supported, "<0..INT32_MAX>", "VS weight (1)", "out of range ignored; in the kernel's table 65535 at most",
         "LVS weight."),
 ];
 
@@ -223,8 +223,8 @@ pub(super) const URL: &[Keyword] = &[
         "MD5 of body; see genhash."),
     row("path", Text, Supported, "<path>", "required", "missing -> url removed",
         "Request target, sent verbatim."),
-    row("regex", Script, Supported, "\"<pcre2>\"", "none", "compile failure reported; url kept without usable regex",
-        "Body must match; needs PCRE2 build."),
+    row("regex", Script, Supported, "\"<pcre2>\"", "none", "one that cannot be used is reported; the status alone decides",
+        "Body must match."),
     row("regex_max_offset", Int(0, 4_294_967_295), Supported, "<n>", "none", "min >= max -> both dropped",
         "Last position where a match may start."),
     row("regex_min_offset", Int(0, 4_294_967_295), Supported, "<n>", "0", "",
@@ -273,9 +273,9 @@ pub(super) const MISC_CHECK: &[Keyword] = &[
 
 #[rustfmt::skip]
 pub(super) const UDP_CHECK: &[Keyword] = &[
-    row("max_reply_length", Int(0, 65_535), Supported, "<0..65535>", "255", "bad ignored",
+    row("max_reply_length", Int(0, 65_535), Supported, "<0..65535>", "255", "bad ignored; without content after require_reply any length is right",
         "Maximum reply length."),
-    row("min_reply_length", Int(0, 65_535), Supported, "<0..65535>", "0", "bad ignored",
+    row("min_reply_length", Int(0, 65_535), Supported, "<0..65535>", "0", "as max_reply_length",
         "Minimum reply length."),
     row("payload", Words, Supported, "<hex>", "fixed 32 byte text", "odd/bad hex reported",
         "Datagram to send."),

@@ -3,12 +3,15 @@
 use super::Cx;
 use super::refs::{Kind, Owner, Use};
 use super::value::word;
+use crate::automaton::Automaton;
+use crate::config::diag::Severity;
 use crate::config::keyword::{Form, Keyword, Scope};
 use crate::config::kind;
 use crate::config::lex::Word;
 use crate::config::model::check::{Check, CheckKind, Regex, Target, Url};
 use crate::config::model::setting::Block;
 use crate::config::tree::Stmt;
+use core::net::IpAddr;
 
 /// Names of PCRE2 options that `regex_options` knows.
 const REGEX_OPTIONS: &[&str] = &[
@@ -86,6 +89,12 @@ pub(super) fn check<'a>(cx: &mut Cx<'a>, k: &'static Keyword, head: &'a Stmt, st
 }
 
 fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a Stmt) {
+    if k.name == "bind_if" {
+        if let Some(w) = cx.arg(k, stmt) {
+            check.target.bind_if = cx.interface_or(w, "a health check", Severity::Error).map(Into::into);
+        }
+        return;
+    }
     let Check { pace, target, kind } = check;
     let special: &mut dyn Block = match kind {
         CheckKind::Tcp | CheckKind::Ping => return cx.set(&mut [pace, target], k, stmt),
@@ -172,8 +181,25 @@ impl<'a> Cx<'a> {
     }
 }
 
+/// Drops source addresses that are not of the family of the destination, as keepalived does: nothing could be sent from them.
+pub(super) fn sources(cx: &mut Cx<'_>, check: &mut Check, server: IpAddr, head: &Stmt) {
+    let hosts = match &mut check.kind {
+        CheckKind::Smtp(smtp) => &mut smtp.hosts[..],
+        _ => &mut [],
+    };
+    for target in core::iter::once(&mut check.target).chain(hosts) {
+        let to = target.connect_ip.unwrap_or(server);
+        if let Some(from) = target.bindto.filter(|from| from.is_ipv6() != to.is_ipv6()) {
+            target.bindto = None;
+            let stmts = head.block.as_ref().map_or(&[][..], |b| &b.stmts);
+            let at = stmts.iter().find(|s| word(s, 0).is_some_and(|w| cx.text(w) == "bindto"));
+            cx.say(at.unwrap_or(head).span(), kind::source_of_other_family(from));
+        }
+    }
+}
+
 fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
-    let mut url = Url::default();
+    let (mut url, mut pattern) = (Url::default(), None);
     cx.fill(Scope::Url, stmts, &mut url, |cx, url, k, stmt| {
         let mut next = 1;
         match k.name {
@@ -191,6 +217,7 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
                 let regex = url.regex.get_or_insert_default();
                 regex.pattern = Some(cx.text(w).into());
                 regex.no_match = k.name == "regex_no_match";
+                pattern = Some(w.span);
             }
             "regex_options" => {
                 let regex = url.regex.get_or_insert_default();
@@ -228,6 +255,18 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
         }
         true
     });
+    if let (Some(regex), Some(span)) = (&url.regex, pattern) {
+        // Thousands of servers may have the same one.
+        if cx.regex.as_ref().is_none_or(|(known, _)| *known != **regex) {
+            let made = Automaton::new(regex.pattern.as_deref().unwrap_or_default(), &regex.options);
+            cx.regex = Some(((**regex).clone(), made.err()));
+        }
+        if let Some((_, Some(why))) = &cx.regex {
+            let message = kind::regex_unusable(why);
+            cx.say(span, message);
+            url.regex = None;
+        }
+    }
     if url.path.is_none() {
         if !super::says(cx.src, stmts, "path") {
             cx.say(head.span(), kind::url_without_path()).help("add `path /`");

@@ -29,6 +29,7 @@ use super::diag::{Diags, Handle, Severity};
 use super::keyword::{self, Form, Keyword, Scope, Status, nearest};
 use super::kind::{self, Message};
 use super::lex::Word;
+use super::model::check::Regex;
 use super::model::setting::Block;
 use super::model::{Config, Place};
 use super::source::{Sources, Span};
@@ -108,9 +109,10 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         head: Span::default(),
         commands: Vec::new(),
         said: Vec::new(),
-        no_protocol: Vec::new(),
+        of_group: Vec::new(),
         key_files: Vec::new(),
         next_preference: [crate::rule::FIRST_PREFERENCE; 2],
+        regex: None,
     };
     // global_defs first, wherever it stands: instances take defaults from it.
     let mut global = global::Globals::default();
@@ -132,7 +134,7 @@ pub fn lower(src: &Sources, tree: &Tree, diags: &mut Diags) -> Lowered {
         }
     });
     config.global = std::mem::take(&mut global.global);
-    server::protocols(&mut cx, &mut config);
+    server::of_group(&mut cx, &mut config);
     finish::all(&mut cx, &global, drafts, &mut config);
     let mut tracked = refs::check(&mut cx, &mut config);
     follow::follow(&mut config);
@@ -189,12 +191,14 @@ struct Cx<'a> {
     head: Span,
     commands: Vec<CommandAt>,
     said: Vec<Said>,
-    /// Services without a protocol whose group decides whether they need one.
-    no_protocol: Vec<Span>,
+    /// Services with a group, in file order.
+    of_group: Vec<Span>,
     /// Files with keys of `auth_hmac`.
     key_files: Vec<(Box<str>, Span)>,
     /// The preference of the next rule that has none, of IPv4 and of IPv6.
     next_preference: [u32; 2],
+    /// The last regex, and why it cannot be used.
+    regex: Option<(Regex, Option<String>)>,
 }
 
 /// Where a command stands.

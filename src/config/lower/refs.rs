@@ -4,6 +4,7 @@
 use super::Cx;
 use crate::config::keyword::nearest::distance;
 use crate::config::kind;
+use crate::config::model::check::CheckKind;
 use crate::config::model::vrrp::Tracks;
 use crate::config::model::{Config, InstanceConfig};
 use crate::config::source::{Sources, Span};
@@ -214,6 +215,14 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         t.virtual_servers.retain(|x| !has(Kind::VirtualServer, &x.name));
         t.bfds.retain(|x| !has(Kind::Bfd, &x.name));
     };
+    // As keepalived: what cannot be checked does not fail.
+    for rs in config.virtual_servers.iter_mut().flat_map(|vs| &mut vs.real_servers) {
+        rs.checks.retain(|check| match &check.kind {
+            CheckKind::File(file) => !file.track_file.as_ref().is_some_and(|name| has(Kind::File, name)),
+            CheckKind::Bfd(bfd) => !bfd.name.as_ref().is_some_and(|name| has(Kind::Bfd, name)),
+            _ => true,
+        });
+    }
     config.instances.iter_mut().for_each(|i| prune(&mut i.more.tracks));
     for group in &mut config.sync_groups {
         prune(&mut group.tracks);

@@ -36,6 +36,8 @@ struct Given {
     /// Real servers of another family than the service. A tunnel permits them, and may be configured in a later line.
     foreign: Vec<(IpAddr, u16, Span)>,
     foreign_sorry: Option<Span>,
+    /// `sorry_server_lvs_method`; without it the sorry server has the method of the service, wherever that stands.
+    sorry_method: Option<Method>,
     /// There is a real_server, also a wrong one.
     members: bool,
 }
@@ -239,7 +241,7 @@ fn one<'a>(
         "sorry_server_inhibit" | "sorry_server_lvs_method" => {
             let method = if k.form == Form::Flag { None } else { cx.method(k, stmt) };
             match (&mut vs.sorry, method) {
-                (Some(sorry), Some(method)) => sorry.method = method,
+                (Some(_), Some(method)) => given.sorry_method = Some(method),
                 (Some(sorry), None) => sorry.inhibit |= k.form == Form::Flag,
                 (None, _) => {
                     cx.say(stmt.span(), kind::needs_sorry_server(k.name));
@@ -316,7 +318,10 @@ fn real_server<'a>(
     cx.walk(Scope::RealServer, stmts, |cx, k, stmt| match k.form {
         Form::Block(_) => {
             let stmts = stmt.block.as_ref().map_or(&[][..], |b| &b.stmts);
-            rs.checks.extend(check::check(cx, k, stmt, stmts));
+            if let Some(mut check) = check::check(cx, k, stmt, stmts) {
+                check::sources(cx, &mut check, addr, stmt);
+                rs.checks.push(check);
+            }
         }
         _ if k.name == "lvs_method" => rs.method = cx.method(k, stmt).or(rs.method),
         _ => {
@@ -345,6 +350,9 @@ fn complete(
     head: &Stmt,
 ) -> Option<VirtualServer> {
     let at = head.span();
+    if let Some(sorry) = &mut vs.sorry {
+        sorry.method = given.sorry_method.unwrap_or(vs.method);
+    }
     let tunnel = |m: Method| matches!(m, Method::Tun(_));
     for (addr, port, span) in &given.foreign {
         let own = vs.method;
@@ -356,7 +364,6 @@ fn complete(
     }
     if let (Some(span), Some(sorry)) = (given.foreign_sorry, &vs.sorry)
         && !tunnel(sorry.method)
-        && !tunnel(vs.method)
     {
         cx.say(span, kind::sorry_server_of_other_family());
         vs.sorry = None;
@@ -369,12 +376,17 @@ fn complete(
         return None;
     }
     let mark = matches!(vs.service, Service::Mark(_));
+    if mark && vs.ip_family.is_none() {
+        // That of the first server: the same mark may serve both.
+        let v6 = vs.real_servers.first().is_some_and(|r| r.addr.is_ipv6());
+        vs.ip_family = Some(if v6 { IpFamily::Inet6 } else { IpFamily::Inet });
+    }
     match (mark, vs.protocol, given.protocol) {
         (true, Some(_), Some(span)) => {
             cx.say(span, kind::protocol_of_mark());
             vs.protocol = None;
         }
-        (false, None, None) if matches!(vs.service, Service::Group(_)) => cx.no_protocol.push(at),
+        (false, None, None) if matches!(vs.service, Service::Group(_)) => {}
         (false, None, None) => {
             no_protocol(cx, at);
             vs.protocol = Some(Protocol::Udp);
@@ -396,16 +408,20 @@ fn complete(
     if vs.granularity.is_some() && vs.persistence_timeout == 0 {
         vs.persistence_timeout = PERSISTENCE;
     }
-    if matches!(vs.service, Service::Address(_, 0)) && vs.persistence_timeout == 0 {
-        cx.say(at, kind::no_persistence(PERSISTENCE)).help(format!("add `persistence_timeout {PERSISTENCE}`"));
-        vs.persistence_timeout = PERSISTENCE;
+    match vs.service {
+        Service::Address(_, 0) => persistence(cx, vs, at),
+        Service::Group(_) => cx.of_group.push(at),
+        _ => {}
     }
     ports(cx, vs, members, at);
     let sum: i64 = vs.real_servers.iter().map(|r| i64::from(r.weight.unwrap_or(vs.weight))).sum();
-    if i64::from(vs.quorum) > sum {
+    if sum <= 0 {
+        cx.say(given.quorum.unwrap_or(at), kind::no_weight()).help("give at least one real_server a weight");
+        vs.quorum = 1;
+    } else if i64::from(vs.quorum) > sum {
         cx.say(given.quorum.unwrap_or(at), kind::quorum_above_weights(vs.quorum, sum))
             .help("lower it, or raise the weights");
-        vs.quorum = u32::try_from(sum.max(1)).unwrap_or(u32::MAX);
+        vs.quorum = u32::try_from(sum).unwrap_or(u32::MAX);
     }
     if vs.hysteresis >= vs.quorum && vs.hysteresis > 0 {
         let near = vs.quorum.saturating_sub(1);
@@ -419,21 +435,27 @@ fn no_protocol(cx: &mut Cx<'_>, at: Span) {
     cx.say(at, kind::no_protocol()).help("add `protocol TCP`");
 }
 
-/// The protocol of a service with a group: a group of marks has none.
-pub(super) fn protocols(cx: &mut Cx<'_>, config: &mut Config) {
-    let marks = |name: &str, groups: &[ServerGroup]| {
-        let group = groups.iter().find(|g| *g.name == *name);
-        group.is_some_and(|g| g.entries.iter().all(|e| matches!(e, GroupEntry::Mark(..))))
-    };
-    let open = std::mem::take(&mut cx.no_protocol);
-    for at in open {
-        let place = cx.src.place(at);
-        let Some(vs) = config.virtual_servers.iter_mut().find(|v| v.place == place) else { continue };
-        if let Service::Group(name) = &vs.service
-            && !marks(name, &config.server_groups)
-        {
+// The kernel schedules nothing for a service of all ports without it.
+fn persistence(cx: &mut Cx<'_>, vs: &mut VirtualServer, at: Span) {
+    if vs.persistence_timeout == 0 {
+        cx.say(at, kind::no_persistence(PERSISTENCE)).help(format!("add `persistence_timeout {PERSISTENCE}`"));
+        vs.persistence_timeout = PERSISTENCE;
+    }
+}
+
+/// What of a service depends on its group, which may stand below it: the protocol, for a group of marks has none, and persistence.
+pub(super) fn of_group(cx: &mut Cx<'_>, config: &mut Config) {
+    let mut open = std::mem::take(&mut cx.of_group).into_iter();
+    for vs in &mut config.virtual_servers {
+        let Service::Group(name) = &vs.service else { continue };
+        let Some(at) = open.find(|at| cx.src.place(*at) == vs.place) else { return };
+        let entries = config.server_groups.iter().find(|g| g.name == *name).map_or(&[][..], |g| &g.entries);
+        if vs.protocol.is_none() && (entries.is_empty() || entries.iter().any(|e| matches!(e, GroupEntry::Range(..)))) {
             vs.protocol = Some(Protocol::Udp);
             no_protocol(cx, at);
+        }
+        if entries.iter().any(|e| matches!(e, GroupEntry::Range(_, _, 0))) {
+            persistence(cx, vs, at);
         }
     }
 }
@@ -450,9 +472,12 @@ fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, members: &Members, at: Span) {
         let nat = rs.method.unwrap_or(vs.method) == Method::Nat;
         if rs.port == 0 {
             rs.port = service;
-        } else if rs.port != service && (mark || !nat) {
+        } else if rs.port != service && !nat {
             first = first.or_else(|| members.get(&(rs.addr, rs.port)).copied());
-            rs.port = service;
+            // Behind a mark there is none in the table, and the checks use it.
+            if !mark {
+                rs.port = service;
+            }
             changed += 1;
         }
     }
@@ -506,26 +531,13 @@ fn entry<'a>(cx: &mut Cx<'a>, k: &'static Keyword, line: &'a Stmt) -> Option<Gro
         None => 0,
     };
     cx.extra(line, 2);
-    // The form of keepalived 1: the range has its last address in full.
-    if let Some((from, to)) = text.split_once('-')
-        && let (Ok(IpAddr::V4(from)), Ok(IpAddr::V4(to))) = (from.parse::<IpAddr>(), to.parse::<IpAddr>())
-    {
-        let last = to.octets()[3];
-        let message = kind::bad_value(text, cx.without(k)).fate(cx.fate());
-        let help = match from.octets()[..3] == to.octets()[..3] {
-            true => format!("write only the last number of the last address: `{from}-{last}`"),
-            false => "a range stays within the last number of an address: write several lines".to_owned(),
-        };
-        cx.say(first.span, message).help(help);
-        return None;
-    }
     match range(text) {
         Some((addr, more)) => Some(GroupEntry::Range(addr, more, port)),
-        None => cx.bad_word(k, first, "<ip>[-<last>|/<mask>] [<port>], fwmark <n>"),
+        None => cx.bad_word(k, first, "<ip>[-<last>|-<ip>|/<mask>] [<port>], fwmark <n>"),
     }
 }
 
-/// `10.0.0.1-9`, `10.0.0.0/28`, `2001:db8::1-ff`: the first address, and how many follow.
+/// `10.0.0.1-9`, `10.0.0.1-10.0.0.9`, `10.0.0.0/28`, `2001:db8::1-ff`: the first address, and how many follow.
 fn range(text: &str) -> Option<(IpAddr, u32)> {
     if let Ok(addr) = text.parse() {
         return Some((addr, 0));
@@ -539,6 +551,14 @@ fn range(text: &str) -> Option<(IpAddr, u32)> {
     }
     let (addr, last) = text.rsplit_once('-')?;
     let addr: IpAddr = addr.parse().ok()?;
+    if let Ok(last) = last.parse::<IpAddr>() {
+        let more = match (addr, last) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(b.to_bits().checked_sub(a.to_bits())?),
+            (IpAddr::V6(a), IpAddr::V6(b)) => b.to_bits().checked_sub(a.to_bits())?,
+            _ => return None,
+        };
+        return u32::try_from(more).ok().filter(|more| *more <= MAX_RANGE).map(|more| (addr, more));
+    }
     let (own, last) = match addr {
         IpAddr::V4(a) => (u32::from(a.octets()[3]), u32::from(last.parse::<u8>().ok()?)),
         IpAddr::V6(a) => (u32::from(a.segments()[7]), u32::from(u16::from_str_radix(last, 16).ok()?)),
@@ -556,8 +576,22 @@ mod tests {
         assert_eq!(of("10.0.0.1").as_deref(), Some("10.0.0.1+0"));
         assert_eq!(of("10.0.0.1-9").as_deref(), Some("10.0.0.1+8"));
         assert_eq!(of("10.0.0.16/28").as_deref(), Some("10.0.0.16+15"));
+        assert_eq!(of("10.0.0.1-10.0.0.3").as_deref(), Some("10.0.0.1+2"));
+        assert_eq!(of("10.0.0.254-10.0.1.3").as_deref(), Some("10.0.0.254+5"));
+        assert_eq!(of("2001:db8::1-2001:db8::3").as_deref(), Some("2001:db8::1+2"));
         assert_eq!(of("2001:db8::10-1f").as_deref(), Some("2001:db8::10+15"));
-        for bad in ["10.0.0.9-1", "10.0.0.1-256", "10.0.0.0/0", "10.0.0.0/33", "x", "", "10.0.0.1-"] {
+        for bad in [
+            "10.0.0.9-10.0.0.3",
+            "10.0.0.1-2001:db8::1",
+            "10.0.0.0-10.1.0.0",
+            "10.0.0.9-1",
+            "10.0.0.1-256",
+            "10.0.0.0/0",
+            "10.0.0.0/33",
+            "x",
+            "",
+            "10.0.0.1-",
+        ] {
             assert_eq!(of(bad), None, "{bad}");
         }
     }

@@ -224,8 +224,9 @@ impl<'a> Cx<'a> {
             }
             Form::Ip => self.address_of(k, word).map(Value::Ip),
             Form::Choice(words) => {
-                // Only the names of protocols are compared without letter case.
-                let same = |w: &&str| *w == text || (k.name == "protocol" && w.eq_ignore_ascii_case(text));
+                // Only the names of protocols and the types of DNS_CHECK are compared without letter case.
+                let any_case = matches!(k.name, "protocol" | "type");
+                let same = |w: &&str| *w == text || (any_case && w.eq_ignore_ascii_case(text));
                 match words.iter().position(same) {
                     Some(n) => Some(Value::Choice(u8::try_from(n).unwrap_or(u8::MAX))),
                     None => self.none_of(k, word, words),

@@ -3,7 +3,7 @@
 //! Read first: `mod.rs`, `plan.rs`, `one.rs`.
 
 use super::one::{One, State};
-use super::plan::{Lane, ROUSE_PAUSE, ROUSED, SLICE, STEPS, TOGETHER, Tag};
+use super::plan::{Lane, MATCH_PAUSE, ROUSE_PAUSE, ROUSED, SLICE, STEPS, TOGETHER, Tag};
 use super::spec::What;
 use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
@@ -38,6 +38,7 @@ impl Checks {
                 self.rouse_at = now + ROUSE_PAUSE;
             }
         }
+        self.match_slice(cx, &mut out);
         out.append(&mut self.unsaid);
         for _ in 0..STEPS {
             if !self.plan.is_open(now) {
@@ -86,6 +87,13 @@ impl Checks {
         match step {
             Step::Wait => {}
             Step::Say(bytes) => cx.fx.push(Effect::Conn(ConnFx::Write { conn, bytes })),
+            Step::More => {
+                cx.conns.close(conn, cx.fx);
+                if !self.matching.contains(&check) {
+                    self.matching.push_back(check);
+                }
+                self.arm(cx);
+            }
             Step::Done(outcome) => {
                 match one.spec.what {
                     // It was closed when it was open.
@@ -97,6 +105,26 @@ impl Checks {
             }
         }
         out
+    }
+
+    // The check that waits longest gets one slice.
+    fn match_slice(&mut self, cx: &mut Cx<'_>, out: &mut Vec<CheckOut>) {
+        if self.match_at > cx.now.mono {
+            return;
+        }
+        // One whose time was over meanwhile has nothing left to match.
+        while let Some(check) = self.matching.pop_front() {
+            let Some(one) = self.all.get_mut(check) else { continue };
+            let page = one.verdict.page();
+            let State::Talking { talk, .. } = &mut one.state else { continue };
+            match talk.go_on(&one.spec.what, page) {
+                Step::Wait | Step::Say(_) => continue,
+                Step::More => self.matching.push_back(check),
+                Step::Done(outcome) => self.ended(check, outcome, cx, out),
+            }
+            self.match_at = cx.now.mono + MATCH_PAUSE;
+            break;
+        }
     }
 
     /// The program of this check ended.

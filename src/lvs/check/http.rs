@@ -1,12 +1,14 @@
 //! The answer of a web server to one request: status, then MD5 of the body, then what the body must match.
 //!
 //! Read first: `talk.rs`. Kept of one answer: at most [`HEAD`] bytes of its header or, with a `regex`, [`MATCHED`] bytes of its body, and
-//! the 100 bytes of an MD5 state. Of a body of which only the end matters, at most [`ENOUGH`] bytes are read; of any other at most
+//! the 100 bytes of an MD5 state. A `regex` is matched when the body is whole, in slices of a bounded number of steps: the first at once,
+//! the others in turns of their own ([`Step::More`]). Of a body of which only the end matters, at most [`ENOUGH`] bytes are read; of any other at most
 //! [`BODY`]. The body ends where the peer closes or, if that is sooner, after `Content-Length` bytes. The digest is over the bytes as they
 //! are sent, chunk sizes included, as in keepalived and genhash.
 
 use super::spec::Page;
-use super::talk::{Outcome, Step, Words, failed, shown};
+use super::talk::{Failure, Step, Words, failed, shown};
+use crate::automaton::Scan;
 use crate::event::Stream;
 use crate::track::check::parse_status;
 use bytes::Bytes;
@@ -20,6 +22,10 @@ pub(super) const BODY: u64 = 16 << 20;
 pub(super) const ENOUGH: u64 = 64 << 10;
 /// So much of a body is looked at for a `regex`.
 pub(super) const MATCHED: usize = 256 << 10;
+/// Steps of an automaton in the turn in which a body is whole: there may be many bodies in one turn.
+const FIRST_STEPS: usize = 4096;
+/// Steps of each further slice: a fifth of a millisecond on a slow processor.
+pub(super) const STEPS: usize = 16 << 10;
 
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Answer {
@@ -28,6 +34,9 @@ pub(super) struct Answer {
     asked: bool,
     // Since the header is whole.
     body: Option<Body>,
+    // All else is right, and the body is being matched.
+    #[serde(default)]
+    scan: Option<Scan>,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -48,11 +57,9 @@ impl Answer {
                 Step::Say(Bytes::copy_from_slice(page.request.as_bytes()))
             }
             Stream::Data(bytes) => self.read(page, bytes),
-            Stream::End => Step::Done(match &self.body {
-                Some(body) => judge(page, body, &self.held),
-                None if self.held.is_empty() => Err(failed("closed without an answer")),
-                None => Err(failed("closed within the header of its answer")),
-            }),
+            Stream::End if self.body.is_some() => self.judge(page),
+            Stream::End if self.held.is_empty() => Step::Done(Err(failed("closed without an answer"))),
+            Stream::End => Step::Done(Err(failed("closed within the header of its answer"))),
             Stream::Failed(_) | Stream::Broken(_) => Step::Wait,
         }
     }
@@ -115,9 +122,36 @@ impl Answer {
             (None, None) => body.read >= ENOUGH || !expected(page, body.status),
         };
         match ended || enough {
-            true => Step::Done(judge(page, body, &self.held)),
+            true => self.judge(page),
             false => Step::Wait,
         }
+    }
+
+    // The body is whole.
+    fn judge(&mut self, page: &Page) -> Step {
+        let Some(body) = &self.body else { return Step::Wait };
+        if let Err(why) = judge(page, body) {
+            return Step::Done(Err(why));
+        }
+        self.scan = Some(Scan::default());
+        self.go_on(page, FIRST_STEPS)
+    }
+
+    /// One more slice of matching the body.
+    pub(super) fn go_on(&mut self, page: &Page, steps: usize) -> Step {
+        let (Some(body), Some(scan)) = (&self.body, &mut self.scan) else { return Step::Wait };
+        let status = body.status;
+        let cut = self.held.len() >= MATCHED;
+        match page.regex.as_ref().map_or(Some(Ok(())), |p| p.judge(&self.held, cut, scan, steps)) {
+            None => Step::More,
+            Some(Ok(())) => Step::Done(Ok(Words::Owned(format!("HTTP {status}")))),
+            Some(Err(why)) => Step::Done(Err(failed(format!("HTTP {status} for {}, but {why}", page.path)))),
+        }
+    }
+
+    /// The time of the look is over while the body is matched: this host is too slow for its regex.
+    pub(super) fn is_matching(&self) -> bool {
+        self.scan.is_some()
     }
 }
 
@@ -125,7 +159,8 @@ fn expected(page: &Page, status: u16) -> bool {
     page.status.iter().any(|(a, b)| (*a..=*b).contains(&status))
 }
 
-fn judge(page: &Page, body: &Body, held: &[u8]) -> Outcome {
+// All but its regex.
+fn judge(page: &Page, body: &Body) -> Result<(), Failure> {
     let status = body.status;
     if !expected(page, status) {
         return Err(failed(format!("HTTP {status} for {}", page.path)));
@@ -137,12 +172,7 @@ fn judge(page: &Page, body: &Body, held: &[u8]) -> Outcome {
             return Err(failed(format!("HTTP {status} for {}, but the MD5 digest of its body is {hex}", page.path)));
         }
     }
-    if let Some(pattern) = &page.regex {
-        pattern
-            .judge(held, held.len() >= MATCHED)
-            .map_err(|why| failed(format!("HTTP {status} for {}, but {why}", page.path)))?;
-    }
-    Ok(Words::Owned(format!("HTTP {status}")))
+    Ok(())
 }
 
 // Behind the empty line; a line ends in CR LF or, as RFC 9112 §2.2 lets a reader accept, in LF.

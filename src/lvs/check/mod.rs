@@ -75,6 +75,8 @@ pub struct Standing {
     pub awaited: bool,
     /// What they add to its weight, worked out anew each time.
     pub weight: i64,
+    /// How many of them replace the weight of the file (`misc_dynamic`): in what they add it is taken away.
+    pub replacing: i64,
     /// How many fail.
     pub failed: u32,
 }
@@ -132,6 +134,11 @@ pub struct Checks {
     // The next of them begins or ends at this time at the earliest.
     #[serde(default)]
     rouse_at: Instant,
+    // Checks whose body is being matched: one slice in each turn. The next is at this time at the earliest.
+    #[serde(default)]
+    matching: VecDeque<CheckId>,
+    #[serde(default)]
+    match_at: Instant,
     // Changes that could not be returned when they were found.
     unsaid: Vec<CheckOut>,
     // States of an earlier process that no check has taken over yet.
@@ -194,9 +201,9 @@ impl Checks {
         }
     }
 
-    /// Sets the checks of one server. A check that it has already keeps its state and its times. One that replaces another one has that
-    /// one's verdict until its first result, so a server that is down does not come back because its check was edited. Nothing begins
-    /// before [`Checks::start`].
+    /// Sets the checks of one server. A check that it has already keeps its state and its times; one that does the same as another one at
+    /// other times keeps that one's state. One that replaces another one has that one's verdict until its first result, so a server that is
+    /// down does not come back because its check was edited. Nothing begins before [`Checks::start`].
     pub fn set(&mut self, server: RsKey, wanted: Vec<Wanted>, cx: &mut Cx<'_>) {
         let before = self.of.remove(&server).unwrap_or_default();
         // With no spare capacity: there may be one for each of tens of thousands of servers.
@@ -227,8 +234,8 @@ impl Checks {
         }
         let gone: Vec<CheckId> =
             before.iter().map(|m| m.check).filter(|c| !members.iter().any(|m| m.check == *c)).collect();
-        for check in fresh {
-            self.introduce(check, &gone, cx);
+        for (check, old) in self.successors(&fresh, &gone) {
+            self.introduce(check, old, cx);
         }
         for check in &gone {
             if let Some(one) = self.all.get_mut(*check) {
@@ -268,30 +275,35 @@ impl Checks {
         check
     }
 
-    // A new check: takes over the verdict of those that it replaces, and reports what an operator should know about it.
-    fn introduce(&mut self, check: CheckId, gone: &[CheckId], cx: &mut Cx<'_>) {
-        let Some(one) = self.all.get(check) else { return };
-        let kind = text::kind(&one.spec.what);
-        let known = |alike: bool| {
-            gone.iter()
-                .filter_map(|c| self.all.get(*c))
-                .find_map(|old| old.verdict.up().filter(|_| !alike || text::kind(&old.spec.what) == kind))
-        };
-        let held = known(true).or_else(|| known(false)).filter(|_| one.verdict.up().is_none());
-        let Some(one) = self.all.get_mut(check) else { return };
-        if let Some(up) = held {
-            one.verdict.hold(up);
-        }
-        match (&one.spec.what, one.users.first()) {
-            (What::Never(why), Some(user)) => cx.fx.note(text::failed(&one.spec, user, 0, why)),
-            (What::Http(http), Some(user)) => {
-                for page in &http.pages {
-                    if let Some(Err(why)) = page.regex.as_ref().map(|p| p.compile()) {
-                        cx.fx.note(text::no_regex(user, &page.path, &why));
-                    }
-                }
+    // Which check each new one replaces: the one that does the same, else the next of its kind. Where there is none of its kind, one that
+    // fails before one that succeeds.
+    fn successors(&self, fresh: &[CheckId], gone: &[CheckId]) -> Vec<(CheckId, Option<CheckId>)> {
+        let what = |c: CheckId| self.all.get(c).map(|one| &one.spec.what);
+        let fails = |c: CheckId| self.all.get(c).is_some_and(|one| one.verdict.up() == Some(false));
+        let (mut found, mut left) = (vec![None; fresh.len()], gone.to_vec());
+        for round in 0..4 {
+            for (check, old) in fresh.iter().zip(&mut found).filter(|(_, old)| old.is_none()) {
+                let fits = |c: &CheckId| match round {
+                    0 => what(*c) == what(*check),
+                    1 => what(*c).map(text::kind) == what(*check).map(text::kind),
+                    2 => fails(*c),
+                    _ => true,
+                };
+                *old = left.iter().position(fits).map(|n| left.remove(n));
             }
-            _ => {}
+        }
+        fresh.iter().copied().zip(found).collect()
+    }
+
+    // A new check: takes over what is known from the one that it replaces, and reports what an operator should know about it.
+    fn introduce(&mut self, check: CheckId, old: Option<CheckId>, cx: &mut Cx<'_>) {
+        let known = old.and_then(|old| self.all.get(old)).map(|old| old.legacy());
+        let Some(one) = self.all.get_mut(check) else { return };
+        if let Some(known) = known.filter(|_| one.verdict.up().is_none()) {
+            one.inherit(known);
+        }
+        if let (What::Never(why), Some(user)) = (&one.spec.what, one.users.first()) {
+            cx.fx.note(text::failed(&one.spec, user, 0, why));
         }
     }
 
@@ -319,7 +331,8 @@ impl Checks {
     fn arm(&self, cx: &mut Cx<'_>) {
         let now = (!self.unsaid.is_empty()).then_some(cx.now.mono);
         let rouse = (!self.rousing.is_empty()).then_some(self.rouse_at.max(cx.now.mono));
-        let now = earliest(now, rouse);
+        let slice = (!self.matching.is_empty()).then_some(self.match_at.max(cx.now.mono));
+        let now = earliest(now, earliest(rouse, slice));
         self.plan.arm(now, cx.timers);
     }
 
@@ -343,6 +356,7 @@ impl Checks {
         for member in self.of.get(&server).map_or(&[][..], |m| m) {
             let Some(one) = self.all.get(member.check) else { continue };
             standing.weight = standing.weight.saturating_add(one.adds(member.weight));
+            standing.replacing += i64::from(one.replaces());
             match one.verdict.up() {
                 Some(true) => {}
                 Some(false) => standing.failed += 1,
@@ -425,6 +439,8 @@ impl Checks {
         assert_eq!(busy, [self.plan.taken(Lane::Connections), self.plan.taken(Lane::Programs)]);
         assert!(busy[0] <= CONNECTIONS && busy[1] <= PROGRAMS);
         assert_eq!(times, self.plan.len(), "a time in the queue is somebody's");
-        assert_eq!(timers.get(Due::Checks).is_some(), times > 0 || !self.rousing.is_empty() || !self.unsaid.is_empty());
+        assert!(self.matching.len() <= self.all.len());
+        let more = !self.rousing.is_empty() || !self.unsaid.is_empty() || !self.matching.is_empty();
+        assert_eq!(timers.get(Due::Checks).is_some(), times > 0 || more);
     }
 }

@@ -58,6 +58,15 @@ pub(super) struct One {
     pub(super) local_said: bool,
 }
 
+/// What is known of a check.
+pub(super) struct Legacy {
+    what: What,
+    verdict: Verdict,
+    value: Option<i32>,
+    words: Words,
+    since: Instant,
+}
+
 impl One {
     pub(super) fn new(spec: CheckSpec, digest: [u8; 16], now: Instant) -> One {
         One {
@@ -83,6 +92,45 @@ impl One {
         self.verdict.resume(shot.up, shot.failures.min(self.spec.pace.retries));
         self.value = shot.value;
         self.words = Words::Borrowed("as the process before found it");
+    }
+
+    /// What another check that replaces this one may take over.
+    pub(super) fn legacy(&self) -> Legacy {
+        let One { verdict, value, words, since, .. } = self;
+        Legacy {
+            what: self.spec.what.clone(),
+            verdict: verdict.clone(),
+            value: *value,
+            words: words.clone(),
+            since: *since,
+        }
+    }
+
+    /// Takes over what is known of the check that this one replaces.
+    pub(super) fn inherit(&mut self, old: Legacy) {
+        let same = old.what == self.spec.what;
+        // A number that still means the same.
+        let counts = match (&old.what, &self.spec.what) {
+            (What::Misc { dynamic: a, .. }, What::Misc { dynamic: b, .. }) => *a && *b,
+            (What::File { name: a, .. }, What::File { name: b, .. }) => a == b,
+            _ => false,
+        };
+        if same || counts {
+            self.value = old.value;
+        }
+        match old.verdict.up() {
+            Some(_) if same => {
+                self.verdict = old.verdict.with(self.spec.pace.retries);
+                (self.words, self.since) = (old.words, old.since);
+            }
+            Some(up) => self.verdict.hold(up),
+            None => {}
+        }
+    }
+
+    /// It replaces the weight of the file.
+    pub(super) fn replaces(&self) -> bool {
+        matches!(self.spec.what, What::Misc { dynamic: true, .. }) && self.value.is_some_and(|v| v >= 2)
     }
 
     pub(super) fn shot(&self) -> Option<CheckShot> {

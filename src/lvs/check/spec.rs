@@ -318,9 +318,10 @@ fn page(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, url: &Url, to: So
     let path = url.path.clone().unwrap_or_else(|| "/".into());
     let name = [&url.virtualhost, &http.virtualhost, &rs.virtualhost, &vs.virtualhost].into_iter().flatten().next();
     let host = name.map_or_else(|| to.to_string(), |n| n.to_string());
+    // A blank is sent as it stands, as by keepalived.
     for (what, text) in [("path", &*path), ("virtualhost", &*host)] {
-        if text.is_empty() || !text.bytes().all(|b| b > b' ' && b != 0x7f) {
-            return Err(format!("a blank or a control character in its {what}: {text:?}").into());
+        if text.is_empty() || text.bytes().any(|b| b.is_ascii_control()) {
+            return Err(format!("nothing or a control character in its {what}: {text:?}").into());
         }
     }
     let (version, close) = match http.http_protocol {

@@ -39,6 +39,8 @@ pub(super) enum Step {
     Wait,
     /// Send this and go on.
     Say(Bytes),
+    /// The connection is not needed any more; [`Talk::go_on`] in a later turn.
+    More,
     /// It is over.
     Done(Outcome),
 }
@@ -95,11 +97,25 @@ impl Talk {
         }
     }
 
+    /// One more slice of what [`Step::More`] has left.
+    pub(super) fn go_on(&mut self, what: &What, page: usize) -> Step {
+        match (self, what) {
+            (Talk::Http(answer), What::Http(http)) => {
+                http.pages.get(page).map_or(Step::Wait, |page| answer.go_on(page, http::STEPS))
+            }
+            _ => Step::Wait,
+        }
+    }
+
     /// The time of the look is over.
     pub(super) fn on_timeout(&self, what: &What, limit: crate::time::Duration) -> Outcome {
         let within = crate::words::span(limit);
         match (self, what) {
             (Talk::Udp, What::Udp { reply: None, .. }) => Ok(Words::Borrowed("no error")),
+            (Talk::Http(answer), _) if answer.is_matching() => {
+                let words = format!("its body was not matched with the regex within {within}").into();
+                Err(Failure { words, local: true })
+            }
             (Talk::Http(answer), _) => Err(failed(format!("{} within {within}", answer.missing()))),
             (Talk::Smtp(d), _) => Err(failed(format!("{} within {within}", d.missing()))),
             _ => Err(failed(format!("no answer within {within}"))),

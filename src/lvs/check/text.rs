@@ -95,17 +95,6 @@ pub(super) fn on_this_host(why: &str) -> String {
     format!("on this host: {why}")
 }
 
-/// A regex that is not used.
-pub(super) fn no_regex(user: &User, path: &str, why: &str) -> Note {
-    note(
-        Level::Warning,
-        format!(
-            "HTTP_CHECK on service {}: the regex of {path} cannot be used: {why}; its status alone decides",
-            user.name
-        ),
-    )
-}
-
 /// It has not ended for so long; and so many others have not.
 pub(super) fn overdue(spec: &CheckSpec, user: &User, since: Duration, others: u64) -> Note {
     let others = if others == 0 { String::new() } else { format!("; nor have {others} others in their time") };

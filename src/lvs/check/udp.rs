@@ -12,6 +12,8 @@ pub(super) fn on(payload: &[u8], reply: Option<&[(u8, u8)]>, length: (u16, u16),
         Stream::Connected => Step::Say(Bytes::copy_from_slice(payload)),
         Stream::Data(bytes) => Step::Done(match reply {
             None => Ok(Words::Borrowed("replied")),
+            // Any, of any length, as with keepalived.
+            Some([]) => Ok(Words::Borrowed("replied as required")),
             Some(want) => match fits(want, length, bytes) {
                 None => Ok(Words::Borrowed("replied as required")),
                 Some(why) => Err(failed(why)),

@@ -77,6 +77,11 @@ impl Verdict {
     pub(super) fn resume(&mut self, up: bool, failures: u32) {
         *self = Verdict { up: Some(up), decisive: false, failures, ..Verdict::default() };
     }
+    /// The same with another number of failures that do not count.
+    pub(super) fn with(mut self, retries: u32) -> Verdict {
+        self.failures = self.failures.min(retries);
+        self
+    }
     /// Takes over the verdict of the check that this one replaces; the next result decides alone.
     pub(super) fn hold(&mut self, up: bool) {
         *self = Verdict { up: Some(up), ..Verdict::default() };

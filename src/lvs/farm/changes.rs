@@ -35,8 +35,8 @@ impl Farm {
         let mut happened = Vec::new();
         for change in changes {
             match change {
-                Change::Want(key, d) => vs.each(key, table, |table, svc, key| table.change(svc, key, Some(d))),
-                Change::Unwant(key) => vs.each(key, table, |table, svc, key| table.change(svc, key, None)),
+                Change::Want(key, d) => vs.each(key, table, |table, svc, key| table.change(svc, of, key, Some(d))),
+                Change::Unwant(key) => vs.each(key, table, |table, svc, key| table.change(svc, of, key, None)),
                 Change::Server(place, up) => {
                     let Some(server) = vs.pool.servers().get(place) else { continue };
                     let name = vs.destination_name(&server.key);
