@@ -326,7 +326,8 @@ impl Node {
     /// The socket that receives packets to this address.
     pub fn listener(&self, to: core::net::IpAddr) -> Option<SockKey> {
         let p = self.process.as_ref()?;
-        p.socks.iter().find(|(_, s)| s.address() == to && self.can_open(s)).map(|(k, _)| *k)
+        // The kernel gives each socket a copy; the older of two is one that only waits for its last farewell, whose copy nobody reads.
+        p.socks.iter().rfind(|(_, s)| s.address() == to && self.can_open(s)).map(|(k, _)| *k)
     }
     /// Whether the interface that a socket is bound to is there.
     pub fn can_open(&self, spec: &SockSpec) -> bool {

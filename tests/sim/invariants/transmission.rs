@@ -117,7 +117,9 @@ impl Checker for Transmission {
                 if how == How::Left && vr.state != State::Master {
                     return Ok(());
                 }
-                let late = vr.left_master.is_some_and(|t| g.now.since(t) <= interval * (DEPTH as u32 + 1));
+                // What is armed does not leave while the process is paused.
+                let awake = g.nodes[node].clock_touched;
+                let late = vr.left_master.is_some_and(|t| g.now.since(t.max(awake)) <= interval * (DEPTH as u32 + 1));
                 if advert.priority == 0 && how == How::Armed && late {
                     return Ok(());
                 }
