@@ -345,12 +345,8 @@ impl Farm {
                 Vec::new()
             }
             Part::Marks(marks) => {
-                for id in self.marks.take(&marks) {
-                    // Its group has another mark when it is read.
-                    let vs = self.by_id.get(&id).and_then(|of| self.virtuals.get_mut(*of));
-                    let services = vs.map(|vs| core::mem::take(&mut vs.services)).unwrap_or_default();
-                    services.into_iter().for_each(|svc| table.drop(svc));
-                }
+                // A group that had one of them gets another mark when it is read.
+                self.marks.take(&marks);
                 Vec::new()
             }
             Part::Server(mut cfg) => {

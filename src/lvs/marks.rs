@@ -44,23 +44,15 @@ impl Allotment {
         self.own.values_mut().for_each(|(_, listed)| *listed = false);
     }
 
-    /// Marks that the file uses. Returns the virtual servers that had one of them and have none now.
-    pub fn take(&mut self, marks: &[u32]) -> Vec<Box<str>> {
+    /// Marks that the file uses. Virtual servers that had one of them have none now.
+    pub fn take(&mut self, marks: &[u32]) {
         self.taken.extend(marks);
-        let lost = |mark: &u32| self.in_use.contains(mark);
-        if !marks.iter().any(lost) {
-            return Vec::new();
+        if marks.iter().any(|mark| self.in_use.contains(mark)) {
+            self.own.retain(|_, (mark, _)| {
+                let lost = self.taken.contains(mark);
+                !lost || !self.in_use.remove(mark)
+            });
         }
-        let mut gone = Vec::new();
-        self.own.retain(|id, (mark, _)| {
-            let stays = !self.taken.contains(mark);
-            if !stays {
-                gone.push(id.clone());
-                self.in_use.remove(mark);
-            }
-            stays
-        });
-        gone
     }
 
     /// The mark of a virtual server with this group; `None`: its members are services of their own.
