@@ -50,7 +50,10 @@ impl Allotment {
         if marks.iter().any(|mark| self.in_use.contains(mark)) {
             self.own.retain(|_, (mark, _)| {
                 let lost = self.taken.contains(mark);
-                !lost || !self.in_use.remove(mark)
+                if lost {
+                    self.in_use.remove(mark);
+                }
+                !lost
             });
         }
     }
