@@ -54,8 +54,9 @@ def advert(interface, head, src, dst, hops, data, pseudo, signed, at):
     addresses = [str(ipaddress.ip_address(data[8 + i * size:8 + (i + 1) * size])) for i in range(count)
                  if 8 + (i + 1) * size <= len(data)]
     tail = data[8 + count * size:]
-    good = [n for n, text in (("plain", data[:8 + count * size] if version == 2 and tail else data), ("pseudo", pseudo + data))
-            if folded(text) == 0xFFFF]
+    # The checksum of version 2 covers the authentication data, too (RFC 2338, section 5.3.8); that of AH leaves it out.
+    good = [n for n, text in (("plain", data), ("short", data[:8 + count * size] if version == 2 and tail else b""), ("pseudo", pseudo + data))
+            if text and folded(text) == 0xFFFF]
     words = {"version": version, "type": kind, "vrid": data[1], "priority": priority, "count": count, "interval": data[4:6].hex(),
              "checksum": data[6:8].hex() + " " + ("right " + "/".join(good) if good else "wrong"), "addresses": " ".join(addresses),
              "auth": tail.hex(), "source": str(src), "destination": str(dst), "hops": hops, "header": head.hex(), "signed": signed}

@@ -21,8 +21,7 @@ WANTED = [
     (r"nftables: only kalived", r"comment \"kalived\"", "the table carries its owner's name"),
     (r"(advert|farewell)'s flow label", r"", "IPv6 flow label 0 (RFC 6437 allows it); the kernel chooses keepalived's"),
     (r"(advert|farewell)'s source", r"keepalived 22[4-9]\.", "a multicast address is no source (RFC 1122, section 3.2.1.3)"),
-    (r"(advert|farewell)'s (count|addresses)", r"keepalived (4|\S+ \S+ (\S+) \2,)", "an address that stands twice is advertised once (as keepalived 2.3.3 and later)"),
-    (r"start: kalived does not run it", r"cannot announce an interval|a template was not filled in|nothing to run|has no virtual_ipaddress|is out of range for `virtual_router_id`",
+    (r"start: kalived does not run it", r"cannot announce an interval|a template was not filled in|nothing to run|has no virtual_ipaddress|is out of range for `(virtual_router_id|advert_int)`|is not a number for `advert_int`",
      "a mistake that keepalived rounds, guesses at or sits idle with is fatal"),
     (r"address's secondary", r"", "which of two routers of a group comes first decides which address is the second in its network"),
 ]

@@ -200,7 +200,8 @@ def _have_ipvs(host):
     return bool(shutil.which("ipvsadm", path=_ENV["PATH"])) and host.call("sh", "-c", "[ -e /proc/net/ip_vs ] && echo yes").strip() == "yes"
 
 
-STATE = re.compile(r"\(([^)]+)\) Entering (\w+) STATE")
+# keepalived writes its first FAULT in small letters.
+STATE = re.compile(r"\(([^)]+)\) [Ee]ntering (\w+) (?:STATE|state)")
 
 
 def states(log):
