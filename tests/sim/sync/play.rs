@@ -490,7 +490,7 @@ impl Sim {
                 Effect::Guard(GuardFx::LookForSuccessor) => self.complete(n, Completion::Successor),
                 Effect::Note(note) => self.out.story.push(format!("{:>14} node {n}: {}", self.now.0, note.text)),
                 Effect::Helper(HelperFx::CloseFifo { .. })
-                | Effect::Sock(SockFx::HearLocal { .. })
+                | Effect::Sock(SockFx::HearLocal { .. } | SockFx::Unconnect { .. })
                 | Effect::Net(NetFx::WatchRoutes)
                 | Effect::Guard(GuardFx::Spawn { .. })
                 | Effect::Guard(GuardFx::Kill { .. })
