@@ -474,11 +474,7 @@ impl Routes {
     fn rearm(&self, now: Instant, timers: &mut Timers) {
         let next = self.owned.has_next().then_some(now + NEXT_TURN);
         let all = [next, self.kick, self.items.next_due()];
-        match all.into_iter().flatten().min() {
-            Some(at) if timers.get(Due::Routes) == Some(at) => {}
-            Some(at) => timers.set(Due::Routes, at),
-            None => drop(timers.stop(Due::Routes)),
-        }
+        timers.follow(Due::Routes, all.into_iter().flatten().min());
     }
 }
 

@@ -270,11 +270,7 @@ impl Rules {
     }
     fn rearm(&self, now: Instant, timers: &mut Timers) {
         let next = self.owned.has_next().then_some(now + NEXT_TURN);
-        match crate::time::earliest(next, self.items.next_due()) {
-            Some(at) if timers.get(Due::Rules) == Some(at) => {}
-            Some(at) => timers.set(Due::Rules, at),
-            None => drop(timers.stop(Due::Rules)),
-        }
+        timers.follow(Due::Rules, crate::time::earliest(next, self.items.next_due()));
     }
 }
 

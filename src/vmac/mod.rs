@@ -683,11 +683,7 @@ impl Vmacs {
 
     fn rearm(&self, timers: &mut Timers) {
         let wrong = self.wrong.values().min().copied();
-        match earliest(wrong, earliest(self.links.next_due(), self.stands.next_due())) {
-            Some(at) if timers.get(Due::OwnLinks) == Some(at) => {}
-            Some(at) => timers.set(Due::OwnLinks, at),
-            None => drop(timers.stop(Due::OwnLinks)),
-        }
+        timers.follow(Due::OwnLinks, earliest(wrong, earliest(self.links.next_due(), self.stands.next_due())));
     }
 }
 

@@ -217,10 +217,6 @@ impl Addresses {
         }
     }
     fn rearm(&self, timers: &mut Timers) {
-        match self.0.next_due() {
-            Some(at) if timers.get(Due::AddrRetry) == Some(at) => {}
-            Some(at) => timers.set(Due::AddrRetry, at),
-            None => drop(timers.stop(Due::AddrRetry)),
-        }
+        timers.follow(Due::AddrRetry, self.0.next_due());
     }
 }

@@ -10,14 +10,14 @@ use crate::lab::{Host, Lab, have, skip, until_true};
 fn conf(head: &str, groups: &str) -> String {
     let server = |group: &str, kind: &str, real: &str| {
         format!(
-            "virtual_server group {group} {{\n lb_algo rr\n lb_kind {kind}\n protocol TCP\n real_server {real} 80 {{\n  weight 1\n }}\n}}\n"
+            "virtual_server group {group} {{\n lb_algo rr\n lb_kind {kind}\n persistence_timeout 360\n protocol TCP\n real_server {real} 80 {{\n  weight 1\n }}\n}}\n"
         )
     };
     let used = ["any", "web"].into_iter().filter(|g| groups.contains(&format!("virtual_server_group {g} ")));
     let servers: String = used.map(|g| server(g, "TUN", "198.18.0.77")).collect();
     format!(
         "global_defs {{\n {head}\n}}\n{groups}\n{servers}
-vrrp_instance VI_1 {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n advert_int 0.1\n priority 100\n virtual_ipaddress {{\n  198.18.0.200/32\n }}\n}}\n"
+vrrp_instance VI_1 {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n version 3\n advert_int 0.1\n priority 100\n virtual_ipaddress {{\n  198.18.0.200/32\n }}\n}}\n"
     )
 }
 

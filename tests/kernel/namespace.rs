@@ -69,7 +69,7 @@ fn a_network_namespace_that_is_not_there_is_named_and_nothing_starts() {
     ] {
         let text = format!("net_namespace {name}\n{}", Conf::v3(150).text());
         let mut daemon = lab.start_program(Program::Kalived, &host, &text);
-        assert_eq!(daemon.exit_code(), Some(1), "{}", daemon.log());
+        assert_eq!(daemon.await_exit().code(), Some(1), "{}", daemon.log());
         assert!(daemon.log().contains(want), "{}", daemon.log());
         assert!(!host.holds(VIP));
     }

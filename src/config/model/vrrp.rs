@@ -186,6 +186,7 @@ block! {
         pub no_accept: bool => "no_accept",
         pub debug: u8 => "debug",
         /// Addresses that stand in `virtual_ipaddress` once more: keepalived before 2.3.3 counts the addresses of an advert.
+        #[serde(default)]
         pub repeated: Vec<IpAddr>,
         pub lvs_sync_daemon_interface: Option<Box<str>> => "lvs_sync_daemon_interface",
         pub timer_expired_backup: Option<u8> => "timer_expired_backup" | "thread_timer_expired",
