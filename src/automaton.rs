@@ -1,6 +1,6 @@
 //! Regular expressions over bytes, matched in slices: the work of one slice is bounded for every expression and every text.
 //!
-//! Read first: nothing. The expression becomes a nondeterministic automaton of at most [`COMPILED`] bytes, and the set of its states that
+//! Read first: nothing. The expression becomes a nondeterministic automaton of at most `COMPILED` bytes, and the set of its states that
 //! are alive is moved over the text byte by byte. There is no cache whose state would decide how long that takes: the steps are a function
 //! of expression and text alone, so that a replay needs as many slices. [`Scan`] is all that is kept between two slices.
 //!

@@ -180,7 +180,7 @@ impl Scripts {
         Some(Some((core, name, end)))
     }
 
-    /// Core number `core` has ended. Its notification scripts get [`HOOKS_LIMIT`], and if it was `replaced` in order its checks too. All
+    /// Core number `core` has ended. Its notification scripts get `HOOKS_LIMIT`, and if it was `replaced` in order its checks too. All
     /// others are ended now, and those that the core had asked to end.
     pub fn orphan(&mut self, core: u32, now: Instant, replaced: bool) {
         for (pid, running) in &mut self.by_pid {

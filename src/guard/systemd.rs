@@ -58,7 +58,7 @@ impl Notifier {
         self.line.is_some()
     }
 
-    /// How often to call [`Notifier::watchdog`]: half of the manager's limit, within [`OFTEN`]. `None`: not at all.
+    /// How often to call [`Notifier::watchdog`]: half of the manager's limit, within `OFTEN`. `None`: not at all.
     pub fn interval(&self) -> Option<Duration> {
         self.watchdog.filter(|_| self.is_on()).map(|every| every.clamp(OFTEN.0, OFTEN.1))
     }
