@@ -108,7 +108,7 @@ kill $PID; wait $PID
 SPREAD = """
 cables eth0 eth1 eth2 eth3
 start a.conf
-sleep 8
+sleep 14
 ip netns exec peer tap adverts tap1 {seconds} {interval_us} $(family $PID)
 tell a.conf
 kill $PID; wait $PID
