@@ -502,11 +502,12 @@ virtual_server group own {
 }
 ";
 
-/// What a ruleset marks: maps, rules and elements as words, without the tables' comments and counted packets.
+/// What a ruleset marks: maps, rules and elements, without the tables' comments. The kernel lists elements in any order.
 fn marking(host: &Host) -> Vec<String> {
-    let text = host.run("nft list ruleset").replace(',', " , ");
+    let text = host.run("nft list ruleset");
     let lines = text.lines().filter(|l| !l.contains("comment"));
-    sorted(lines.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|l| l.len() > 1).collect())
+    let pieces = lines.flat_map(|l| l.split([',', '{', '}'])).map(|p| p.trim().to_owned());
+    sorted(pieces.filter(|p| !p.is_empty()).collect())
 }
 
 #[test]
