@@ -1,7 +1,7 @@
 //! The table that marks packets to the members of a `virtual_server_group` (`nftables_ipvs`).
 //!
-//! Read first: `owned.rs`, `lvs/marks.rs`. It follows the services of the kernel's IPVS table: what a configuration's groups are is marked when
-//! all of it was read, and nothing is marked when kalived has ended and removed its services.
+//! Read first: `owned.rs`, `lvs/marks.rs`. It follows the services of the kernel's IPVS table: what a configuration's groups are is marked
+//! when all of it was read, and nothing is marked when kalived has ended and removed its services.
 
 use super::owned::{Owned, Turn};
 use super::text::{self, Words};

@@ -1,10 +1,10 @@
 //! The filter: a table of nf_tables that drops packets to and from the addresses of virtual routers that do not accept them (`no_accept`,
 //! strict mode).
 //!
-//! Read first: `wire/netlink/nft.rs` (the rules), `owned.rs`. `marking.rs` has the table of `nftables_ipvs`. The table here contains every such address of the configuration, also
-//! while this router is Backup: a Backup has no address that a packet could be delivered to, and a takeover, which has to be quick, changes
-//! nothing in the firewall, where another program may hold the kernel's lock for a second. An address is added only when the
-//! table that has it is in force ([`Filter::awaits`]), and leaves the table when it is gone.
+//! Read first: `wire/netlink/nft.rs` (the rules), `owned.rs`. `marking.rs` has the table of `nftables_ipvs`. The table here contains every
+//! such address of the configuration, also while this router is Backup: a Backup has no address that a packet could be delivered to, and a
+//! takeover, which has to be quick, changes nothing in the firewall, where another program may hold the kernel's lock for a second. An
+//! address is added only when the table that has it is in force ([`Filter::awaits`]), and leaves the table when it is gone.
 //!
 //! Where the kernel has no nf_tables, or refuses the table, that is reported and virtual routers run without it, as keepalived's do.
 //! Without the filter a restriction is missing; a virtual router that waited for it would end the service, on all hosts of that kind.

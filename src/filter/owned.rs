@@ -1,7 +1,9 @@
-//! A table of nf_tables that is kalived's: a ruleset that is put in force as a whole, put back where another program removed it, and removed.
+//! A table of nf_tables that is kalived's: a ruleset that is put in force as a whole, put back where another program removed it, and
+//! removed.
 //!
-//! Read first: `mod.rs`, `reconcile/`. The whole table is one item of a [`Reconciler`]: each change is one batch that replaces it. A comment
-//! marks kalived's table. A table of the same name without that comment is another program's: it is left alone, and another name is used.
+//! Read first: `mod.rs`, `reconcile/`. The whole table is one item of a [`Reconciler`]: each change is one batch that replaces it. A
+//! comment marks kalived's table. A table of the same name without that comment is another program's: it is left alone, and another name
+//! is used.
 //!
 //! Several tables share one socket: the answers about one are known by the series of its requests, and each reads the list of tables.
 

@@ -1,10 +1,11 @@
 //! `nftables_ipvs`: the mark of each virtual server with a group, and which packets have it.
 //!
-//! Read first: `farm.rs`, `filter/marking.rs`. A group of addresses is one service of the kernel's table for each family, by a mark; nf_tables
-//! gives packets to the addresses this mark. A group with a mark of its own is served as without `nftables_ipvs`, as by keepalived.
+//! Read first: `farm.rs`, `filter/marking.rs`. A group of addresses is one service of the kernel's table for each family, by a mark;
+//! nf_tables gives packets to the addresses this mark. A group with a mark of its own is served as without `nftables_ipvs`, as by
+//! keepalived.
 //!
-//! Marks are allotted in the order of the file, from `nftables_ipvs_start_fwmark` on, except those that the file uses. A virtual server keeps
-//! its mark as long as it is configured, over a reload and an upgrade, so that its connections continue.
+//! Marks are allotted in the order of the file, from `nftables_ipvs_start_fwmark` on, except those that the file uses. A virtual server
+//! keeps its mark as long as it is configured, over a reload and an upgrade, so that its connections continue.
 
 use crate::config::model::lvs::GroupEntry;
 use crate::wire::netlink::ipvs::Protocol;

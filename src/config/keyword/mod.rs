@@ -175,6 +175,7 @@ const ONLY_AT_START: &[(Scope, &str)] = &[
     (Scope::Root, "use_pid_dir"),
     (Scope::Root, "namespace_with_ipsets"),
     (Scope::GlobalDefs, "nftables"),
+    (Scope::GlobalDefs, "nftables_ipvs"),
     (Scope::GlobalDefs, "tmp_config_directory"),
     (Scope::GlobalDefs, "disable_local_igmp"),
     (Scope::GlobalDefs, "startup_script"),

@@ -1,5 +1,5 @@
-//! nf_tables over nfnetlink: rules that drop packets to and from virtual addresses, rules that mark packets for IPVS, and which tables there
-//! are.
+//! nf_tables over nfnetlink: rules that drop packets to and from virtual addresses, rules that mark packets for IPVS, and which tables
+//! there are.
 //!
 //! Read first: `mod.rs`. Numbers in attributes are in network order, unlike elsewhere in netlink. A change is a batch: the kernel
 //! executes all of its messages or none, and a packet sees the ruleset before it or after it. All messages of a batch have the sequence
