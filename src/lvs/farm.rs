@@ -599,7 +599,8 @@ impl Farm {
                 Err(_) => happened.push(Happened::Note(text::served_already(&vs.name, key))),
             }
         }
-        // Those that it had before and nobody wants go at the end: another virtual server may take them over.
+        // A service that this virtual server had before is dropped when the whole configuration was read, unless another virtual server
+        // has taken it over.
         vs.services = services;
         happened
     }

@@ -193,8 +193,8 @@ impl Pool {
         all.chain(sorry)
     }
 
-    /// The verdict (`None`: it is what it was) and the weight of a server, by its place in the file, together: nobody is told of a state
-    /// between the two. The same ones again change nothing. The first verdict on an awaited server is always reported, `down` too.
+    /// Sets the verdict (`None`: unchanged) and the weight of a server, by its place in the file, in one step, so that no state between the
+    /// two is reported. The same values again change nothing. The first verdict on an awaited server is always reported, `down` too.
     pub fn on_result(&mut self, place: usize, up: Option<bool>, weight: i64) -> Vec<Change> {
         let Some(server) = self.servers.get_mut(place) else { return Vec::new() };
         let before = server.verdict;

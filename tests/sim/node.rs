@@ -326,7 +326,8 @@ impl Node {
     /// The socket that receives packets to this address.
     pub fn listener(&self, to: core::net::IpAddr) -> Option<SockKey> {
         let p = self.process.as_ref()?;
-        // The kernel gives each socket a copy; the older of two is one that only waits for its last farewell, whose copy nobody reads.
+        // The kernel delivers a copy to each socket. Of two sockets, the older one stays open only until its farewell has left; the world
+        // drops what it receives, so the model delivers to the newer one alone.
         p.socks.iter().rfind(|(_, s)| s.address() == to && self.can_open(s)).map(|(k, _)| *k)
     }
     /// Whether the interface that a socket is bound to is there.

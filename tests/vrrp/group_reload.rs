@@ -270,7 +270,7 @@ fn a_member_that_starts_anew_is_waited_for() {
     other.instances[1].vrid = 99;
     b.takes(&other);
     assert_eq!((states(&b), b.wire()), (vec![Backup, Backup], vec![]), "{:?}", b.log);
-    // It hears nobody.
+    // The new member receives no advert.
     let wait = b.who("B").first_wait;
     for _ in 0..10 {
         b.hears(&other.instances[0], 150);

@@ -195,7 +195,8 @@ fn leftovers_of_another_configuration() {
     assert_eq!(b.logged("left alone"), 0);
 }
 
-/// Killed, and started with a file that has the address elsewhere: nobody else would remove it there, and a peer may have it.
+/// All processes were killed, and the file of the next start has the address on another interface. kalived removes the address where it
+/// was: a peer may have it by now, and no other process would remove it.
 #[test]
 fn leftovers_on_another_interface() {
     let mut b = Bench::cold(vec![v2()]);
