@@ -95,7 +95,7 @@ fn genhash_words(words: &[String]) -> Option<&[String]> {
 fn start(options: &Options) -> u8 {
     let path = options.file.clone().unwrap_or_else(default_file);
     if let Some(log) = &options.test {
-        return tools::test(&path, &options.report, log.as_deref()) as u8;
+        return tools::test(&path, &options.report, log.as_deref(), options.namespace.as_deref()) as u8;
     }
     if path == STDIN {
         say(
@@ -127,7 +127,7 @@ fn start(options: &Options) -> u8 {
             pid_path = cli::pid_file_in(&name);
         }
     }
-    tools::look(&mut loaded, &options.report, tools::For::Run);
+    tools::look(&mut loaded, &options.report, tools::For::Run, options.namespace.as_deref());
     let entries = entry::entries(&loaded);
     let fatal = loaded.fatal();
     let log_to = target(options);

@@ -105,9 +105,11 @@ pub(crate) enum For {
 }
 
 /// Adds the findings that depend on this machine, and lints; removes those that are silenced.
-pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
+/// `namespace`: `-s`.
+pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For, namespace: Option<&str>) {
     // Interfaces of another network namespace are not looked at: entering it needs more rights than a tool has.
-    let elsewhere = loaded.config.root.net_namespace.as_deref().is_some_and(|name| !namespace::is_current(name));
+    let named = namespace.or(loaded.config.root.net_namespace.as_deref());
+    let elsewhere = named.is_some_and(|name| !namespace::is_current(name));
     let host = (!how.offline && !elsewhere).then(|| {
         let (interfaces, addrs) = interfaces::read();
         let addr = |(interface, addr, prefix)| HostAddr { interface, addr, prefix };
@@ -130,10 +132,10 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For) {
 }
 
 /// `--config-test`.
-pub(crate) fn test(path: &str, how: &Reading, log: Option<&Path>) -> ExitCode {
+pub(crate) fn test(path: &str, how: &Reading, log: Option<&Path>, namespace: Option<&str>) -> ExitCode {
     confine();
     let mut loaded = read(path, how);
-    look(&mut loaded, how, For::Test);
+    look(&mut loaded, how, For::Test, namespace);
     let summary = loaded.summary(Wanted::Test);
     let text = |colour| match how.json {
         true => visible_json(&format!("{:#}\n", report::json(&loaded.diags, loaded.cut, &loaded.sources))).into_owned(),
@@ -209,7 +211,7 @@ fn is_configuration(text: &str) -> bool {
 
 fn dump_conf(path: &str, show_secrets: bool, how: &Reading) -> ExitCode {
     let (mut loaded, text) = with_options(how, |options| dump::dump(&Disk, path, options, show_secrets));
-    look(&mut loaded, how, For::Show);
+    look(&mut loaded, how, For::Show, None);
     messages(&loaded, how);
     if loaded.fatal() == Some(ExitCode::NoConfig) {
         return ExitCode::NoConfig;
@@ -229,7 +231,7 @@ fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Reading) -> 
     let wanted = if force { Wanted::ForcedReload } else { Wanted::Reload };
     crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
-    look(&mut loaded, how, For::Run);
+    look(&mut loaded, how, For::Run, None);
     // Reported at the start, and the same for every reload.
     loaded.diags.retain(|d| d.severity != Severity::Note || d.code() != "no-script-user");
     let may = loaded.may_run(wanted);
@@ -285,7 +287,7 @@ pub(crate) fn dry_run(running: &Config, path: &str, how: &Reading) -> ExitCode {
 
 fn to_compare(path: &str, how: &Reading, what: For) -> Loaded {
     let mut loaded = read(path, how);
-    look(&mut loaded, how, what);
+    look(&mut loaded, how, what, None);
     messages(&loaded, how);
     loaded
 }

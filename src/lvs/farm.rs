@@ -113,6 +113,9 @@ pub struct Farm {
     new_groups: BTreeMap<Box<str>, Vec<GroupEntry>>,
     used: BTreeMap<Box<str>, usize>,
     draft: Option<Box<Draft>>,
+    // Services that virtual servers gave up in it. Another virtual server may take them over until it was read to its end.
+    #[serde(default)]
+    left: Vec<SvcKey>,
     // Whether the quorum of a new virtual server is notified; and whether its servers are that are up (`rs_init_notifies`).
     told: bool,
     init_notifies: bool,
@@ -599,9 +602,11 @@ impl Farm {
                 Err(_) => happened.push(Happened::Note(text::served_already(&vs.name, key))),
             }
         }
-        // A service that this virtual server had before is dropped when the whole configuration was read, unless another virtual server
-        // has taken it over.
-        vs.services = services;
+        let before = core::mem::replace(&mut vs.services, services);
+        if before != vs.services {
+            let stays: BTreeSet<SvcKey> = vs.services.iter().copied().collect();
+            self.left.extend(before.into_iter().filter(|svc| !stays.contains(svc)));
+        }
         happened
     }
 
@@ -626,8 +631,9 @@ impl Farm {
                 self.reals.remove(rs);
                 self.unchecked.push_back((rs, Vec::new()));
             }
+            self.left.extend(vs.services);
         }
-        table.drop_others(generation);
+        table.drop_unclaimed(core::mem::take(&mut self.left), generation);
         happened
     }
 

@@ -240,11 +240,13 @@ impl Table {
         Ok(svc)
     }
 
-    /// The whole configuration was read: services that no virtual server wanted in it are not wanted any more.
-    pub fn drop_others(&mut self, configuration: u64) {
-        let other = |k: &Known| k.of.is_some() && k.claimed != configuration;
-        let others: Vec<SvcKey> = self.known.iter().filter(|(_, k)| other(k)).map(|(svc, _)| svc).collect();
-        others.into_iter().for_each(|svc| self.drop(svc));
+    /// The whole configuration was read: of these services, those that no virtual server wanted in it are not wanted any more.
+    pub fn drop_unclaimed(&mut self, left: Vec<SvcKey>, configuration: u64) {
+        for svc in left {
+            if self.known.get(svc).is_some_and(|k| k.of.is_some() && k.claimed != configuration) {
+                self.drop(svc);
+            }
+        }
     }
 
     // This service is not wanted any more.

@@ -39,8 +39,8 @@ fn set(file: &File) -> io::Result<()> {
     errno_or(unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
-/// Moves this process to the namespace. An empty name is the namespace of the first process. ENOENT: there is none of that name; EINVAL: it is
-/// no name, or no network namespace; EPERM: CAP_SYS_ADMIN is missing.
+/// Moves this process to the namespace. An empty name is the namespace of the first process. ENOENT: there is none of that name; EINVAL:
+/// it is no name, or no network namespace; EPERM: CAP_SYS_ADMIN is missing.
 pub fn enter(name: &str) -> io::Result<()> {
     set(&open(name)?)
 }

@@ -126,8 +126,11 @@ impl World {
             let who = Subject::Instance(vi.cfg().name.clone());
             let notified = self.notifier.told(&who).or(before.0).map(|s| s as u8);
             let piped = self.notifier.piped(&who).or(before.1).map(|s| s as u8);
-            let sock = self.sock_of.get(&vr).and_then(|key| self.socks.get(*key)).map(|s| s.spec).filter(|_| last);
-            let farewell = sock.and_then(|sock| Some(FarewellShot { sock, packets: vi.last_words(now)? }));
+            let farewell = || {
+                let sock = self.socks.get(*self.sock_of.get(&vr)?)?.spec;
+                Some(FarewellShot { sock, packets: vi.last_words(now)? })
+            };
+            let farewell = last.then(farewell).flatten();
             let shot = vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr));
             InstanceShot { notified, piped, farewell, ..shot }
         };
@@ -289,6 +292,7 @@ impl World {
         let shot_of = |vi: &Instance| shots.get(vi.cfg().name.as_str()).copied();
         order
             .sort_by_key(|vr| self.instances.get(*vr).and_then(shot_of).is_none_or(|s| s.state != State::Master as u8));
+        let mut went_on: BTreeSet<&str> = BTreeSet::new();
         self.groups.resuming = true;
         for vr in order {
             let Some((shot, same)) = self.instances.get(vr).and_then(|vi| Some((shot_of(vi)?, vi.is_of(shot_of(vi)?))))
@@ -297,6 +301,7 @@ impl World {
             };
             let state = |n: Option<u8>| State::ALL.get(usize::from(n?)).copied();
             if same {
+                went_on.insert(&shot.name);
                 self.inherited.push((vr, state(shot.notified), state(shot.piped)));
             }
             let sock = self.sock_for(now, vr, fx);
@@ -312,7 +317,8 @@ impl World {
         self.groups.resuming = false;
         self.settle_groups(now, fx);
         if snapshot.last {
-            snapshot.instances.iter().for_each(|shot| self.part_for(now, shot, fx));
+            let gone = snapshot.instances.iter().filter(|shot| !went_on.contains(&*shot.name));
+            gone.for_each(|shot| self.part_for(now, shot, fx));
         }
         self.remove_dropped(snapshot, fx);
     }
@@ -321,10 +327,9 @@ impl World {
     // removed and once more behind the adverts that the previous process has armed.
     fn part_for(&mut self, now: Now, shot: &InstanceShot, fx: &mut Effects) {
         let Some(FarewellShot { sock: spec, packets }) = &shot.farewell else { return };
-        let goes_on = self.instances.iter().any(|(_, vi)| vi.cfg().name == shot.name && vi.is_of(shot));
         let usable = spec.ifindex().is_none_or(|i| self.links.get(i).is_some());
         let sound = packets.len() <= MAX_PEERS && packets.iter().all(|p| p.bytes.len() <= LONGEST);
-        let Some(packets) = Packets::of(packets.clone()).filter(|_| !goes_on && usable && sound) else { return };
+        let Some(packets) = Packets::of(packets.clone()).filter(|_| usable && sound) else { return };
         // Names for one farewell.
         let family = spec.family();
         let vr = self.instances.insert_with(|key| Instance::new(InstanceConfig::new("", "", 1, family), key));

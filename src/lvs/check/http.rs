@@ -2,9 +2,9 @@
 //!
 //! Read first: `talk.rs`. Kept of one answer: at most [`HEAD`] bytes of its header or, with a `regex`, [`MATCHED`] bytes of its body, and
 //! the 100 bytes of an MD5 state. A `regex` is matched when the body is whole, in slices of a bounded number of steps: the first at once,
-//! the others in turns of their own ([`Step::More`]). Of a body of which only the end matters, at most [`ENOUGH`] bytes are read; of any other at most
-//! [`BODY`]. The body ends where the peer closes or, if that is sooner, after `Content-Length` bytes. The digest is over the bytes as they
-//! are sent, chunk sizes included, as in keepalived and genhash.
+//! the others in turns of their own ([`Step::More`]). Of a body of which only the end matters, at most [`ENOUGH`] bytes are read; of any
+//! other at most [`BODY`]. The body ends where the peer closes or, if that is sooner, after `Content-Length` bytes. The digest is over the
+//! bytes as they are sent, chunk sizes included, as in keepalived and genhash.
 
 use super::spec::Page;
 use super::talk::{Failure, Step, Words, failed, shown};
