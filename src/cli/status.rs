@@ -53,6 +53,9 @@ fn virtual_server(out: &mut String, vs: &VirtualServer, zone: Zone) {
     if let Some(sorry) = &vs.sorry_server {
         let _ = write!(out, "; sorry server {sorry}{}", if vs.sorry_active { " IN CHARGE" } else { "" });
     }
+    if vs.suspended {
+        out.push_str("; its checks rest: this host does not have its address");
+    }
     if let Some(mark) = vs.fwmark {
         let _ = write!(out, "; fwmark {mark}");
     }

@@ -225,6 +225,10 @@ impl Virtual {
         let server = self.pool.place(key).and_then(|place| self.pool.servers().get(place)).map(|s| s.shape.forward);
         server.or(self.pool.sorry().filter(|s| s.key == *key).map(|s| s.forward)).unwrap_or(Forward::Nat)
     }
+    /// `ha_suspend`: its checks rest.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
     /// `ha_suspend`: its checks are made while this host has this address.
     pub fn suspends(&self) -> Option<IpAddr> {
         match self.cfg.service {

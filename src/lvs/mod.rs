@@ -19,3 +19,5 @@ pub mod sync;
 pub mod table;
 pub mod text;
 pub mod timeouts;
+
+pub(crate) use shape::nth_address;

@@ -49,6 +49,7 @@ impl Director {
             hysteresis: count(hysteresis),
             sorry_server: vs.pool.sorry().map(|s| vs.destination_name(&s.key)),
             sorry_active: vs.pool.is_sorry(),
+            suspended: vs.is_suspended(),
             fwmark: self.farm().mark(key),
             services: vs.services.len() as u64,
             services_held: held as u64,

@@ -75,7 +75,7 @@ pub(super) fn service_of(cfg: &VirtualServer, v6: bool) -> ipvs::Service {
     }
 }
 
-fn nth_address(first: IpAddr, n: u32) -> IpAddr {
+pub(crate) fn nth_address(first: IpAddr, n: u32) -> IpAddr {
     match first {
         IpAddr::V4(a) => IpAddr::V4(Ipv4Addr::from_bits(a.to_bits().wrapping_add(n))),
         IpAddr::V6(a) => IpAddr::V6(Ipv6Addr::from_bits(a.to_bits().wrapping_add(u128::from(n)))),

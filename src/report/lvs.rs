@@ -31,6 +31,8 @@ record! {
         pub sorry_server: Option<String>,
         /// The sorry server replaces the other servers.
         pub sorry_active: bool,
+        /// Its checks rest, because this host does not have its address (ha_suspend).
+        pub suspended: bool,
         /// Mark of the packets to its group (nftables_ipvs); null: none.
         pub fwmark: Option<u32>,
         /// Services in the kernel's table: one, or one for each member of its group, or one for each family of them.

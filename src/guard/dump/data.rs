@@ -3,7 +3,7 @@
 //! Fields of keepalived without a meaning in kalived (file descriptors, netlink buffers, iptables) are left out; every line that is
 //! written has keepalived's name and form. Passwords are asterisks.
 
-use super::words;
+use super::words::{self, Out};
 use crate::config::model::setting::Ready;
 use crate::config::model::vrrp::{Notify, Track};
 use crate::config::model::{Auth, Config, Global, InstanceConfig};
@@ -11,26 +11,6 @@ use crate::report::{Group, Instance, Moment, Report, rfc3339};
 use crate::sys::clock;
 use crate::time::{Duration, Wall, nanos};
 use crate::vrrp::State;
-use core::fmt::{Display, Write};
-
-struct Out(String);
-
-impl Out {
-    fn head(&mut self, text: &str) {
-        let _ = writeln!(self.0, "------< {text} >------");
-    }
-    /// ` NAME = VALUE`.
-    fn one(&mut self, name: &str, value: impl Display) {
-        let _ = writeln!(self.0, " {name} = {value}");
-    }
-    /// `   NAME = VALUE`.
-    fn item(&mut self, name: &str, value: impl Display) {
-        let _ = writeln!(self.0, "   {name} = {value}");
-    }
-    fn line(&mut self, indent: usize, text: impl Display) {
-        let _ = writeln!(self.0, "{:indent$}{text}", "");
-    }
-}
 
 /// The content of the file.
 pub fn render(report: &Report, config: &Config) -> String {
@@ -97,7 +77,7 @@ fn unset(flag: Option<bool>) -> &'static str {
     }
 }
 
-fn global(out: &mut Out, config: &Config) {
+pub(super) fn global(out: &mut Out, config: &Config) {
     let Global { router_id, process, more } = &config.global;
     out.head("Global definitions");
     out.one("Network namespace", config.root.net_namespace.as_deref().unwrap_or("(default)"));

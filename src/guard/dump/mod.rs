@@ -2,9 +2,10 @@
 //!
 //! Exporters and distributions parse these files exactly, see `docs/readers.md`. A process of its own writes a file, because a disk may
 //! be slow. The content is written to a new file beside, which is then renamed. A process that waits for IN_CLOSE_WRITE on the name
-//! (VyOS) is notified, because the file is closed after it was renamed. Read first: `src/report/mod.rs`; then `data`, `stats`, `json`:
-//! one format each.
+//! (VyOS) is notified, because the file is closed after it was renamed. Read first: `src/report/mod.rs`; then `data`,
+//! `checkers`, `stats`, `json`: one format each.
 
+pub mod checkers;
 pub mod data;
 pub mod json;
 pub mod stats;
@@ -47,10 +48,19 @@ pub fn path(kind: Kind, config: &Config, dir: &Path) -> PathBuf {
         (Some(one), None) | (None, Some(one)) => one.to_string(),
         (None, None) => return file,
     };
-    // Inserted before the extension.
+    inserted(&file, &format!(".{suffix}"))
+}
+
+/// The path of keepalived's second file of that kind, about virtual servers: `keepalived_check.data` beside `keepalived.data`.
+pub fn check_path(config: &Config, dir: &Path) -> PathBuf {
+    inserted(&path(Kind::Data, config, dir), "_check")
+}
+
+// Before the extension.
+fn inserted(file: &Path, what: &str) -> PathBuf {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let ending = file.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
-    file.with_file_name(format!("{stem}.{suffix}{ending}"))
+    file.with_file_name(format!("{stem}{what}{ending}"))
 }
 
 /// The content; `None`: keepalived writes no such file without virtual routers.
@@ -90,8 +100,16 @@ fn write(kind: Kind) -> Result<(), String> {
     let [report, image] = child::inherited::<2>().map_err(|e| e.to_string())?.map(File::from);
     let report = report::read(&report)?;
     let config = image_of(&image)?;
-    let to = path(kind, &config, &directory());
-    let Some(content) = render(kind, &report, &config) else { return Ok(()) };
     let mode = 0o666 & !u32::from(config.global.more.umask);
-    files::publish(&to, content.as_bytes(), mode).map_err(|e| format!("{}: {e}", to.display()))
+    let publish = |to: PathBuf, content: String| {
+        files::publish(&to, content.as_bytes(), mode).map_err(|e| format!("{}: {e}", to.display()))
+    };
+    let to = path(kind, &config, &directory());
+    if let Some(content) = render(kind, &report, &config) {
+        publish(to, content)?;
+    }
+    if kind == Kind::Data && !config.virtual_servers.is_empty() {
+        publish(check_path(&config, &directory()), checkers::render(&report, &config))?;
+    }
+    Ok(())
 }

@@ -3,7 +3,27 @@
 use crate::config::model::Vip;
 use crate::config::model::setting::{Ready, Script};
 use crate::report::Moment;
-use core::fmt::Write;
+use core::fmt::{Display, Write};
+
+/// The text of a file of headings and lines.
+pub(super) struct Out(pub(super) String);
+
+impl Out {
+    pub(super) fn head(&mut self, text: &str) {
+        let _ = writeln!(self.0, "------< {text} >------");
+    }
+    /// ` NAME = VALUE`.
+    pub(super) fn one(&mut self, name: &str, value: impl Display) {
+        let _ = writeln!(self.0, " {name} = {value}");
+    }
+    /// `   NAME = VALUE`.
+    pub(super) fn item(&mut self, name: &str, value: impl Display) {
+        let _ = writeln!(self.0, "   {name} = {value}");
+    }
+    pub(super) fn line(&mut self, indent: usize, text: impl Display) {
+        let _ = writeln!(self.0, "{:indent$}{text}", "");
+    }
+}
 
 /// An address line, as in `ip address`.
 pub(super) fn vip(v: &Vip, interface: &str, set: bool) -> String {
