@@ -5,7 +5,9 @@ use kalived::config::model::Config;
 use kalived::config::source::{FileError, Files};
 use kalived::guard::dump;
 use kalived::process::dump::Kind;
-use kalived::report::{Address, Instance, Moment, Report, Tracker};
+use kalived::report::{
+    Address, HealthCheck, Instance, Moment, RealServer, Report, ServerState, Tracker, VirtualServer,
+};
 use kalived::vrrp::State;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -268,4 +270,69 @@ fn signals_are_those_that_the_command_line_names() {
         (Kind::of_signal(36), Kind::of_signal(37), Kind::of_signal(1)),
         (Some(Kind::Json), Some(Kind::Json), None)
     );
+}
+
+/// What the file of virtual servers is made from: `keepalived_check.conf`, in the state in which keepalived wrote
+/// `keepalived_check.data` (Debian's 2.2.7, six seconds after its start).
+fn servers(config: &Config) -> Report {
+    let state = |vs: usize| if vs == 0 { ServerState::Awaited } else { ServerState::Unchecked };
+    let check = |kind: &str, up| HealthCheck { kind: kind.into(), up, ..HealthCheck::default() };
+    let checks = |name: &str| -> Vec<HealthCheck> {
+        match name {
+            "[10.77.1.1]:tcp:80" => vec![check("TCP_CHECK", None), check("FILE_CHECK", Some(true))],
+            "[10.77.1.2]:tcp:80" => {
+                ["HTTP_GET", "MISC_CHECK", "SMTP_CHECK", "SSL_GET"].into_iter().map(|kind| check(kind, None)).collect()
+            }
+            "[10.77.1.3]:udp:53" => ["DNS_CHECK", "UDP_CHECK", "PING_CHECK"].map(|kind| check(kind, None)).into(),
+            _ => Vec::new(),
+        }
+    };
+    let names = [
+        ("[10.9.0.1]:tcp:80", vec![("[10.77.1.1]:tcp:80", 6), ("[10.77.1.2]:tcp:80", 3)]),
+        ("[g]:0", vec![("[10.77.1.3]:udp:53", 1)]),
+        ("FWM 9", vec![("[fd00::1]:none:0", 1)]),
+    ];
+    let server = |vs: usize, (name, weight): (&str, u64)| RealServer {
+        name: name.into(),
+        state: state(vs),
+        weight,
+        inhibit_on_failure: vs == 0,
+        checks: checks(name),
+        ..RealServer::default()
+    };
+    let one = |(n, (name, servers)): (usize, (&str, Vec<(&str, u64)>))| VirtualServer {
+        name: name.into(),
+        up: n > 0,
+        sorry_server: (n == 0).then(|| "[10.77.1.1]:tcp:90".into()),
+        services: 1,
+        services_held: 1,
+        suspended: n == 0,
+        real_servers: servers.into_iter().map(|s| server(n, s)).collect(),
+        ..VirtualServer::default()
+    };
+    assert_eq!(config.virtual_servers.len(), names.len());
+    let file = Tracker { kind: "file".into(), name: "tf".into(), value: Some("1".into()), ..Tracker::default() };
+    Report {
+        virtual_servers: names.into_iter().enumerate().map(one).collect(),
+        trackers: vec![file],
+        ..Report::default()
+    }
+}
+
+#[test]
+fn virtual_servers_are_written_as_keepalived_writes_them() {
+    let config = load(&One(include_str!("keepalived_check.conf").into()), "k.conf").config;
+    // Nobody looked at the programs here, so that their users are not known.
+    let text = dump::checkers::render(&servers(&config), &config).replace("unknown", "0:0");
+    let text = &text[text.find("------< LVS Topology").expect("its heading")..];
+    // Each line of ours is the next of keepalived's that is like it: what lies between is of fields that kalived does not have.
+    let theirs: Vec<&str> = include_str!("keepalived_check.data").lines().collect();
+    let mut at = 0;
+    for line in text.lines() {
+        match theirs[at..].iter().position(|l| *l == line) {
+            Some(n) => at += n + 1,
+            None => panic!("{line:?} is not in keepalived's file after line {at}: {:#?}\n{text}", &theirs[at..at + 4]),
+        }
+    }
+    assert!(at + 8 > theirs.len(), "{at} of {} lines", theirs.len());
 }

@@ -32,9 +32,12 @@ pub fn render(report: &Report, config: &Config) -> String {
         virtual_server(&mut out, seen, vs, config);
     }
     out.head("Health checkers");
-    for (seen, vs) in &found {
-        for (rs, real) in seen.real_servers.iter().zip(&vs.real_servers) {
-            checks(&mut out, seen, rs, vs, real, config);
+    // Those that follow something else come last.
+    for follows in [false, true] {
+        for (seen, vs) in &found {
+            for (rs, real) in seen.real_servers.iter().zip(&vs.real_servers) {
+                checks(&mut out, seen, rs, vs, real, config, follows);
+            }
         }
     }
     if !config.track_files.is_empty() {
@@ -148,13 +151,14 @@ fn virtual_server(out: &mut Out, seen: &report::VirtualServer, vs: &VirtualServe
     out.item("delay_loop", seconds(vs.pace.delay_loop.unwrap_or(Duration::from_secs(60))));
     out.item("lvs_sched", vs.scheduler.word());
     flag(out, "Hashed", vs.hashed);
-    let names = match vs.scheduler {
-        Scheduler::Sh => ["sh-fallback", "sh-port", "flag-3"],
-        Scheduler::Mh => ["mh-fallback", "mh-port", "flag-3"],
-        _ => ["flag-1", "flag-2", "flag-3"],
+    // In keepalived's order.
+    let names: &[(u8, &str)] = match vs.scheduler {
+        Scheduler::Sh => &[(2, "sh-port"), (1, "sh-fallback")],
+        Scheduler::Mh => &[(2, "mh-port"), (1, "mh-fallback")],
+        _ => &[(1, "flag-1"), (2, "flag-2"), (4, "flag-3")],
     };
-    for (bit, name) in names.into_iter().enumerate() {
-        flag(out, name, vs.flags & 1 << bit != 0);
+    for (bit, name) in names {
+        flag(out, name, vs.flags & bit != 0);
     }
     flag(out, "One packet scheduling", vs.ops);
     if vs.persistence_timeout > 0 {
@@ -224,7 +228,9 @@ fn real_server(
 ) {
     out.line(3, "------< Real server >------");
     let weight = seen.weight;
-    out.item("RIP", format!("{}, RPORT = {}, WEIGHT = {weight} EFF WEIGHT = {weight}", rs.addr, rs.port));
+    // The port in use: that of a service by mark is 0.
+    let port = seen.name.rsplit_once(':').map_or("0", |(_, port)| port);
+    out.item("RIP", format!("{}, RPORT = {port}, WEIGHT = {weight} EFF WEIGHT = {weight}", rs.addr));
     out.item("forwarding method", method(rs.method.unwrap_or(vs.method)));
     let (own, all) = (&rs.pace, &vs.pace);
     switch(out, "Alpha", own.alpha.or(all.alpha).unwrap_or(false));
@@ -270,21 +276,22 @@ fn checks(
     vs: &VirtualServer,
     rs: &RealServer,
     config: &Config,
+    follows: bool,
 ) {
     let specs = rs.checks.iter().flat_map(|c| CheckSpec::of(config, vs, rs, c).into_iter().map(move |s| (s, c)));
-    for ((spec, written), check) in specs.zip(&seen.checks) {
+    let is = |c: &Check| matches!(c.kind, CheckKind::File(_) | CheckKind::Bfd(_)) == follows;
+    for ((spec, written), check) in specs.zip(&seen.checks).filter(|((_, c), _)| is(c)) {
         out.line(1, format!("{} -> {}", of.name, seen.name));
-        out.item("Enabled", yes(!of.suspended));
+        out.item("Enabled", yes(follows || !of.suspended));
         out.item("Up", yes(!failed(check, seen.state)));
         out.item("Has run", yes(check.up.is_some()));
-        out.item("Alpha", yes(alpha(vs, rs, written)));
         let micros = |d: Duration| format!("{} us", d.as_micros());
-        if !matches!(written.kind, CheckKind::File(_) | CheckKind::Bfd(_)) {
+        if !follows {
+            out.item("Alpha", yes(alpha(vs, rs, written)));
             out.item("Delay loop", micros(spec.pace.interval));
             out.item("Warmup", micros(spec.pace.warmup));
             out.item("Retries", spec.pace.retries);
             out.item("Delay before retry", micros(spec.pace.retry_delay));
-            out.item("Retries iterations", check.failures);
         }
         out.item("Log all failures", yes(spec.log_all));
         connection(out, &spec);
