@@ -4,7 +4,8 @@
 //! The rule behind it: a process that holds an address ends only after a successor has confirmed that it takes the address over, or
 //! after removing it. A frozen virtual router is silent after its last armed advert; a peer takes over `down_timer_adverts` intervals
 //! later at the earliest, and up to that moment a successor resumes as Master (`vrrp/instance/resume.rs` has the same limit). The
-//! world asks whether a successor is in charge at that moment, and every second before; the guard may also report it unasked.
+//! world asks whether a successor is in charge at that moment, and every second before; the guard may also report it unasked. A router
+//! with a better claim does not wait for that moment: its advert ends the time of the routers that make room for it.
 //!
 //! Read first: `resume.rs`. Deliberately absent: a farewell, which would be older than the successor's adverts.
 
@@ -79,6 +80,10 @@ impl World {
                 let _ = self.rules.on_reply(now.mono, req, result, &mut self.timers);
             }
             Event::Filter(event @ FilterEv::Reply { .. }) => self.on_filter(now, event, fx),
+            Event::Sock(SockEv::Datagram { sock, meta, bytes, .. }) => self.on_rival(now, sock, &meta, bytes),
+            Event::Sock(SockEv::LocalDatagram { sock, meta, bytes, .. }) if self.links.is_local(meta.src) => {
+                self.on_rival(now, sock, &meta, bytes);
+            }
             Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
             Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
             Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => {
@@ -123,6 +128,26 @@ impl World {
             }
         }
         self.watch_over(now, fx);
+    }
+
+    // An advert that a Master makes room for: its sender is Master, or takes over now.
+    fn on_rival(&mut self, now: Now, key: SockKey, meta: &RxMeta, bytes: &[u8]) {
+        let Some(sock) = self.socks.get(key) else { return };
+        let vrid = advert::peek_vrid(sock.spec.family(), meta, bytes).unwrap_or(0);
+        let sockets::Whose::Of(vr) = sockets::whose(&self.instances, sock, vrid, meta.src) else { return };
+        let Some(vi) = self.instances.get_mut(vr) else { return };
+        let heard = advert::verify(&vi.profile(&sock.own, sock.spec.address(), now.wall), meta, bytes);
+        // A replayed advert claims nothing.
+        let yields = heard.is_ok_and(|heard| vi.take_sequence(&heard, now.wall).is_ok() && vi.yields_to(&heard));
+        let all = self.base.global.more.vrrp_owner_ignore_adverts;
+        let ignores = vi.cfg().priority == 255 && vi.cfg().more.owner_ignore_adverts.unwrap_or(all);
+        if yields && !ignores {
+            for member in self.groups.with(vr) {
+                if let Some(at) = self.custody.limits.get_mut(&member) {
+                    *at = now.mono.min(*at);
+                }
+            }
+        }
     }
 
     // No successor is in charge: what a peer may take over now is removed.

@@ -44,6 +44,10 @@ pub(super) struct Groups {
 }
 
 impl Groups {
+    /// The members of its group, itself among them; without a group only itself.
+    pub(super) fn with(&self, vr: VrKey) -> Vec<VrKey> {
+        self.of.get(&vr).and_then(|key| self.all.get(*key)).map_or_else(|| vec![vr], |g| g.members.clone())
+    }
     pub(super) fn sizes(&self) -> [usize; 3] {
         [self.all.len(), self.all.iter().map(|(_, g)| g.members.len()).sum(), self.of.len()]
     }

@@ -123,3 +123,29 @@ fn a_backup_ends_at_once_and_a_process_that_has_not_begun_stops_instead() {
     new.dump();
     assert!(ended(&new), "{:?}", new.log);
 }
+
+#[test]
+fn a_router_with_a_better_claim_does_not_wait() {
+    let cfg = every(1000, false);
+    for (priority, goes) in [(cfg.priority + 1, true), (cfg.priority - 1, false), (0, false)] {
+        let mut old = Bench::master(cfg.clone());
+        freeze(&mut old);
+        old.run(MS * 10);
+        old.rx(&cfg, "198.18.0.9", priority, MS * 1000);
+        old.fire();
+        if !goes {
+            assert_eq!((looks(&old), tagged(&old)), (0, cfg.vips.len()), "{priority}");
+            continue;
+        }
+        assert_eq!(looks(&old), 1, "the process that goes on may be in charge already");
+        old.event(Event::Guard(GuardEv::Successor { in_charge: false }));
+        assert_eq!((tagged(&old), ended(&old), old.adverts()), (0, true, 0), "{:?}", old.log);
+    }
+    // A successor that is in charge makes room by itself.
+    let mut old = Bench::master(cfg.clone());
+    freeze(&mut old);
+    old.rx(&cfg, "198.18.0.9", cfg.priority + 1, MS * 1000);
+    old.fire();
+    old.event(Event::Guard(GuardEv::Successor { in_charge: true }));
+    assert_eq!((tagged(&old), ended(&old)), (1, true));
+}

@@ -417,20 +417,11 @@ impl Instance {
         if heard.priority == 255 && self.owner() {
             say(&mut self.limits.owners, 1, cx, || text::two_owners(&name, heard.src));
         }
-        let input = if heard.priority == 0 {
+        if heard.priority == 0 {
             self.stats.pri_zero_rcvd += 1;
             say(&mut self.limits.zero, 1, cx, || text::got_zero(&name, self.state, heard.src));
-            Input::RxZero
-        } else {
-            // Addresses are compared as unsigned numbers in network order, 128 bits for IPv6, as Ord of Ipv4Addr and Ipv6Addr does.
-            match (heard.priority.cmp(&self.priority), self.source.map(|own| heard.src.cmp(&own))) {
-                (core::cmp::Ordering::Less, _) => Input::RxLower,
-                (core::cmp::Ordering::Greater, _) => Input::RxHigher,
-                (_, Some(core::cmp::Ordering::Greater) | None) => Input::RxEqualGreater,
-                (_, Some(core::cmp::Ordering::Equal)) => Input::RxEqualSame,
-                (_, Some(core::cmp::Ordering::Less)) => Input::RxEqualLess,
-            }
-        };
+        }
+        let input = self.input_of(heard);
         let cause = match (self.state, input) {
             (State::Master, Input::RxHigher) => {
                 let ours = self.priority;
@@ -446,6 +437,25 @@ impl Instance {
             _ => Cause::None,
         };
         self.go(self.decide(input), cause, Some(heard), cx);
+    }
+
+    fn input_of(&self, heard: &Heard) -> Input {
+        if heard.priority == 0 {
+            return Input::RxZero;
+        }
+        // Addresses are compared as unsigned numbers in network order, 128 bits for IPv6, as Ord of Ipv4Addr and Ipv6Addr does.
+        match (heard.priority.cmp(&self.priority), self.source.map(|own| heard.src.cmp(&own))) {
+            (core::cmp::Ordering::Less, _) => Input::RxLower,
+            (core::cmp::Ordering::Greater, _) => Input::RxHigher,
+            (_, Some(core::cmp::Ordering::Greater) | None) => Input::RxEqualGreater,
+            (_, Some(core::cmp::Ordering::Equal)) => Input::RxEqualSame,
+            (_, Some(core::cmp::Ordering::Less)) => Input::RxEqualLess,
+        }
+    }
+
+    /// Whether this router is Master and becomes Backup by this verified advert.
+    pub fn yields_to(&self, heard: &Heard) -> bool {
+        self.is_master() && fsm::step(State::Master, self.input_of(heard)).next == State::Backup
     }
 
     /// A verified advert that an owner with `owner_ignore_adverts` ignores: only its sender is recorded.
