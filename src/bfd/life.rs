@@ -7,6 +7,9 @@
 use super::*;
 use std::collections::btree_map::Entry;
 
+/// After the first AdminDown.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 // The same session: with the same peer, from the same address, on the same port.
 fn identity(cfg: &BfdInstance) -> (Option<IpAddr>, Option<IpAddr>, bool) {
     (cfg.neighbor_ip, cfg.source_ip, cfg.multihop)
@@ -152,6 +155,7 @@ impl Bfd {
         if !core::mem::replace(&mut self.running, false) {
             return;
         }
+        self.stopped = Some(cx.now.mono);
         self.queue.clear();
         for key in self.all.keys() {
             self.say_admin_down(key, cx);
@@ -159,8 +163,12 @@ impl Bfd {
         self.arm(cx);
     }
 
-    /// Sends the last packets: AdminDown once more, for peers that did not receive the first one.
+    /// Sends the last packets: AdminDown once more, for peers that did not receive the first one. Not long after it: another kalived may
+    /// have sessions with these peers by then.
     pub fn farewell(&mut self, cx: &mut Cx<'_>) {
+        if self.stopped.is_some_and(|at| cx.now.mono.since(at) > LAST_WORD) {
+            return;
+        }
         for key in self.all.keys() {
             if self.all.get(key).is_some_and(|one| one.session.state() == State::AdminDown) {
                 self.say_admin_down(key, cx);

@@ -193,6 +193,9 @@ pub struct Bfd {
     queue: Queue,
     random: u64,
     running: bool,
+    // When the peers were told that this process ends.
+    #[serde(default)]
+    stopped: Option<Instant>,
     // The part of the snapshot about sessions has changed.
     dirty: bool,
     // The sessions in the snapshot of an earlier process, until the sessions begin.

@@ -19,7 +19,7 @@ use crate::process::slots::{Slots, is_slots};
 use crate::sys::child::End;
 use crate::sys::lockfile::{self, Lock, Open, beside, is_left_over, open_own};
 use crate::time::{Duration, Instant};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -107,8 +107,9 @@ impl Guard {
     /// Abandons the hand-over; `false`: the core is freezing, and the hand-over cannot be abandoned.
     pub(super) fn give_up_handover(&mut self, why: &str) {
         if let Some(handover) = self.handover.take() {
-            if let Step::Asking(asked) = &handover.step {
-                asked.kill();
+            match &handover.step {
+                Step::Asking(asked) => asked.kill(),
+                Step::Freezing { .. } => self.forget_state(&handover),
             }
             if let Some(client) = handover.client {
                 self.answers.answer(client, false, why);
@@ -162,12 +163,23 @@ impl Guard {
         }
     }
 
+    // The next start must not go on from a state that nobody froze.
+    fn forget_state(&self, handover: &Handover) {
+        if let (Step::Freezing { file: Ok(_), .. }, Some(lock)) = (&handover.step, &self.lock) {
+            let _ = fs::remove_file(snapshot_path(lock.path()));
+        }
+    }
+
     /// A file with room for a snapshot as large as the last one.
     fn place_for_state(&self, layout: u16) -> Result<File, String> {
         let path = self.lock.as_ref().map(|l| snapshot_path(l.path())).ok_or("there is no lock file")?;
         let about = |e: &dyn core::fmt::Display| format!("{}: {e}", path.display());
         let file = private(&path).map_err(|e| about(&e))?;
-        self.keep_in(&file, layout).map_err(|e| about(&e))?;
+        if let Err(e) = self.keep_in(&file, layout) {
+            // A part of a state is none.
+            let _ = fs::remove_file(&path);
+            return Err(about(&e));
+        }
         Ok(file)
     }
 
@@ -232,6 +244,7 @@ impl Guard {
     /// The core ended instead of freezing: there is nothing to hand over. Returns whether the end was handled here.
     pub(super) fn handover_died(&mut self, now: Instant, pid: u32, end: End) -> bool {
         let Some(handover) = self.handover.take_if(|h| h.is_freezing()) else { return false };
+        self.forget_state(&handover);
         let why = format!("the VRRP process died of it ({})", text::end(end));
         let note = text::handover_refused(&why, handover.must_end);
         if let Some(client) = handover.client {

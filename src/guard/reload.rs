@@ -6,13 +6,13 @@ use super::compiler::{Compiler, Use};
 use super::ctl::ClientId;
 use super::queue::Queue;
 use super::{Guard, text};
-use crate::note::Level;
+use crate::note::{Level, Note};
 use crate::process::image::image_of;
 use crate::process::proto::ToCore;
 use crate::sys::child::End;
 use crate::sys::{files, sched};
 use crate::time::{Duration, Instant};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
@@ -20,13 +20,16 @@ use std::rc::Rc;
 /// How long the core may take to answer to a new configuration, before the next reload may begin all the same.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// So many configurations may be without an answer of the core, each for longer than [`LIMIT`].
+const UNANSWERED: usize = 8;
+
 /// The step of the running reload.
 enum Step {
     Compiling(Compiler),
     /// After a start without the virtual servers of the file.
     Completing(Compiler),
     /// The core has the image; the deadline of its answer.
-    Applying(Rc<File>, Instant),
+    Applying(Instant),
 }
 
 /// Which of a compiler's messages are logged.
@@ -44,6 +47,9 @@ pub(super) struct Reloads {
     queue: Queue,
     /// Notes about the file that were logged, at the start or at the last reload.
     notes: BTreeSet<String>,
+    /// The configurations that the core received and has not answered, the oldest first: it answers each, in this order, and may do so
+    /// after [`LIMIT`]. The last one is that of [`Step::Applying`], if there is this step.
+    sent: VecDeque<Rc<File>>,
     /// `--force`: of the running reload, and of the one after it.
     force: bool,
     force_later: bool,
@@ -66,7 +72,7 @@ impl Reloads {
     }
     /// A configuration that the core in charge may have begun to apply.
     pub(super) fn begun(&self) -> Option<&File> {
-        if let Some(Step::Applying(image, _)) = &self.step { Some(image) } else { None }
+        self.sent.back().map(|image| &**image)
     }
 
     /// Whether no reload is running.
@@ -179,8 +185,12 @@ impl Guard {
             self.say_messages(&compiler, Say::News);
             match compiler.finish(end) {
                 Err(why) => self.not_reloaded(now, &why),
+                Ok(_) if self.core.is_some() && self.reloads.sent.len() >= UNANSWERED => {
+                    self.not_reloaded(now, "the VRRP process has not answered to the last ones");
+                }
                 Ok(image) if self.core.is_some() => {
-                    self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
+                    self.reloads.step = Some(Step::Applying(now + LIMIT));
+                    self.reloads.sent.push_back(image.clone());
                     sched::in_ordinary_class(|| self.scripts.allow(&image));
                     self.tell_with(ToCore::Config, Some(&image));
                 }
@@ -194,10 +204,25 @@ impl Guard {
         true
     }
 
-    /// The core answered, or it has ended and will not answer.
+    /// The core answered.
     pub(super) fn core_answered(&mut self, now: Instant, done: bool, text: &str) {
-        if matches!(self.reloads.step, Some(Step::Applying(..))) {
+        let Some(image) = self.reloads.sent.pop_front() else { return };
+        if done {
+            self.image = image;
+        }
+        if self.reloads.sent.is_empty() && matches!(self.reloads.step, Some(Step::Applying(_))) {
             self.reloaded(now, done, text);
+        } else {
+            // Nobody waits for this one any more.
+            self.note(text::reloaded(done, text));
+        }
+    }
+
+    /// The core has ended and will not answer.
+    pub(super) fn core_will_not_answer(&mut self, now: Instant) {
+        self.reloads.sent.clear();
+        if matches!(self.reloads.step, Some(Step::Applying(_))) {
+            self.reloaded(now, false, "the VRRP process died of it");
         }
     }
 
@@ -210,13 +235,12 @@ impl Guard {
 
     /// A reload is over, successfully or not, and its result is reported.
     fn reloaded(&mut self, now: Instant, done: bool, text: &str) {
-        if let Some(Step::Applying(image, _)) = self.reloads.step.take()
-            && done
-        {
-            self.image = image;
-        }
         self.reloads.missed |= done && self.upgrade.is_some();
-        let note = text::reloaded(done, text);
+        self.end_reload(now, done, text::reloaded(done, text));
+    }
+
+    fn end_reload(&mut self, now: Instant, done: bool, note: Note) {
+        self.reloads.step = None;
         self.answers.ready(Some(&note.text));
         for client in core::mem::take(&mut self.reloads.asked) {
             self.answers.answer(client, done, &note.text);
@@ -231,9 +255,14 @@ impl Guard {
 
     /// Another core has been in charge since a reload began or ended: the reload must not be lost.
     pub(super) fn reload_again(&mut self, now: Instant) {
-        if let Some(Step::Applying(image, _)) = &self.reloads.step {
-            let image = image.clone();
-            self.reloads.step = Some(Step::Applying(image.clone(), now + LIMIT));
+        // The core before answers no more. The newest configuration counts.
+        let newest = self.reloads.sent.pop_back();
+        self.reloads.sent.clear();
+        if let Some(image) = newest {
+            if let Some(Step::Applying(until)) = &mut self.reloads.step {
+                *until = now + LIMIT;
+            }
+            self.reloads.sent.push_back(image.clone());
             self.tell_with(ToCore::Config, Some(&image));
         } else if core::mem::take(&mut self.reloads.missed) {
             // The configuration was accepted once already.
@@ -263,8 +292,10 @@ impl Guard {
     pub(super) fn look_at_reload(&mut self, now: Instant) {
         match &mut self.reloads.step {
             Some(Step::Compiling(c) | Step::Completing(c)) => c.tick(now),
-            Some(Step::Applying(_, until)) if now >= *until => {
-                self.not_reloaded(now, "the VRRP process did not answer");
+            Some(Step::Applying(until)) if now >= *until => {
+                let note = text::not_answered(LIMIT);
+                self.note(note.clone());
+                self.end_reload(now, false, note);
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use crate::process::dump::Kind;
 use crate::sys::child::End;
 use crate::time::Duration;
 use crate::vrrp::text::errno;
+use crate::words::span;
 use std::io;
 
 fn note(level: Level, text: String) -> Note {
@@ -86,6 +87,11 @@ pub fn reloading() -> Note {
 /// The configuration could not be compiled; nothing changed.
 pub fn reload_refused(why: &str) -> Note {
     note(Level::Error, format!("Reload refused: {why}; the old configuration stays"))
+}
+/// The core takes long to answer to a new configuration.
+pub fn not_answered(after: Duration) -> Note {
+    let text = format!("Reload: the VRRP process has not answered for {}; it may still put it in force", span(after));
+    note(Level::Error, text)
 }
 /// The core's answer to the new configuration.
 pub fn reloaded(done: bool, text: &str) -> Note {

@@ -231,7 +231,7 @@ impl Guard {
             }
             (None, _) => {
                 self.follow(&core, now, end);
-                self.core_answered(now, false, "the VRRP process died of it");
+                self.core_will_not_answer(now);
             }
         }
     }

@@ -99,6 +99,11 @@ pub struct Notifier {
     frozen: bool,
 }
 
+// The number of a change grows over restarts, too: a script may compare it with the last one that it saw.
+fn next(seq: u64, at: Now) -> u64 {
+    (seq + 1).max(at.wall.0 / 1_000_000)
+}
+
 impl Notifier {
     /// Sets the name of this machine, for mail without a `router_id`, `smtp_helo_name` or `notification_email_from`.
     pub fn set_host(&mut self, name: &str) {
@@ -176,7 +181,7 @@ impl Notifier {
         if let What::State(s) = change.what {
             known.state = Some(s);
         }
-        self.seq += 1;
+        self.seq = next(self.seq, change.at);
         let priorities = known.notify.priority_changes.unwrap_or(self.priority_changes);
         let mailed = known.notify.smtp_alert.unwrap_or(self.alert);
         if pipes && (priorities || !matches!(change.what, What::Priority(_))) {
@@ -199,7 +204,7 @@ impl Notifier {
         if self.frozen {
             return;
         }
-        self.seq += 1;
+        self.seq = next(self.seq, cx.now);
         let ServerTold { who, up, scripts, mailed, cause } = told;
         let what = if up { What::Up } else { What::Down };
         self.fifos.tell(&who, Some(what), &fifo::line(&who, what.word(), 0), cx);

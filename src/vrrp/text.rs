@@ -406,6 +406,10 @@ pub fn reloaded(what: &str) -> Note {
 pub fn not_reloaded(why: &str) -> Note {
     note(Level::Error, format!("Reload refused: {why}"))
 }
+/// The result of a reload during `vrrp_startup_delay`.
+pub fn reload_waits(left: Duration) -> String {
+    format!("in force when the startup delay is over, in {}", crate::words::span(left))
+}
 /// Of a reload: the changes that only a new process can apply.
 pub fn kept_until_restart(what: &str) -> Note {
     note(Level::Warning, format!("kept as it is until kalived is restarted: {what}"))

@@ -665,7 +665,10 @@ impl World {
         self.settle_lvs(now, fx);
         self.tell_changes(now, fx);
         self.settle_filter(fx);
-        if self.phase == Phase::Stopping && !self.unread && self.all_idle() && self.local_igmp_is_back(now, fx) {
+        // Once the time for the kernel's answers is over, only programs are waited for.
+        if self.phase == Phase::Stopping
+            && (self.leaving || !self.unread && self.all_idle() && self.local_igmp_is_back(now, fx))
+        {
             match self.hurried {
                 true => self.on_exit_due(now, fx),
                 false => self.leave(now, fx),

@@ -32,6 +32,9 @@ pub(super) struct Reloads {
     next: Option<Box<Config>>,
     // Configurations that were never put in force because a newer one came.
     passed_over: usize,
+    // The one that waits was answered already.
+    #[serde(default)]
+    answered: bool,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -45,6 +48,8 @@ struct Reload {
     // By name of an instance: the sync group that it will be in.
     grouped: BTreeMap<String, Arc<str>>,
     routers: Routers,
+    #[serde(default)]
+    answered: bool,
 }
 
 impl Reloads {
@@ -106,7 +111,14 @@ impl World {
         }
         config.instances.iter_mut().for_each(InstanceConfig::forget_places);
         config.share_group_tracks();
-        if self.reloads.next.replace(config).is_some() {
+        // One that was answered is not lost for one that cannot be.
+        if self.reloads.answered
+            && let Some(why) = self.impossible(&config)
+        {
+            fx.note(text::not_reloaded(&why));
+            return answer(false, &why, fx);
+        }
+        if self.reloads.next.replace(config).is_some() && !core::mem::take(&mut self.reloads.answered) {
             if self.reloads.now.is_some() {
                 self.reloads.passed_over += 1;
             } else {
@@ -118,19 +130,23 @@ impl World {
     /// Ends all reloads unfinished, because the process stops or hands over.
     pub(super) fn abandon_reload(&mut self, why: &str, fx: &mut Effects) {
         let r = core::mem::take(&mut self.reloads);
-        if r.now.is_some() {
+        if let Some(reload) = &r.now {
             self.timers.stop(Due::Reload);
             self.let_all_go();
-            answer(false, why, fx);
+            if !reload.answered {
+                answer(false, why, fx);
+            }
         }
-        for _ in 0..r.passed_over + usize::from(r.next.is_some()) {
+        for _ in 0..r.passed_over + usize::from(r.next.is_some() && !r.answered) {
             answer(false, why, fx);
         }
     }
 
     /// Begins the reload that waits, if there is one and nothing has to end first.
     pub(super) fn begin_reload(&mut self, now: Now, fx: &mut Effects) {
-        if self.phase != Phase::Running || self.reloads.now.is_some() {
+        let delayed = self.phase == Phase::Cleaning && self.begins.is_some_and(|at| at > now.mono);
+        let begins = self.phase == Phase::Running && self.reloads.now.is_none();
+        if !(begins || delayed && !self.reloads.answered) {
             return;
         }
         let Some(mut config) = self.reloads.next.take() else { return };
@@ -139,6 +155,14 @@ impl World {
             answer(false, &why, fx);
             // The virtual servers of that configuration are not put in force either.
             self.lvs.refuse();
+            return;
+        }
+        if delayed {
+            // `vrrp_startup_delay` may be longer than anybody waits for an answer. A process that is started meanwhile begins with it.
+            let left = self.begins.map_or(Duration::ZERO, |at| at.since(now.mono));
+            answer(true, &text::reload_waits(left), fx);
+            self.reloads.next = Some(config);
+            self.reloads.answered = true;
             return;
         }
         fx.note(text::reload_begins());
@@ -170,6 +194,7 @@ impl World {
             watchers: BTreeMap::new(),
             grouped,
             routers: Routers::default(),
+            answered: core::mem::take(&mut self.reloads.answered),
         }));
         self.timers.set(Due::Reload, now.mono + NEXT_TURN);
     }
@@ -328,7 +353,9 @@ impl World {
         self.hooks_altered(now, fx);
         let what = r.routers.to_string();
         fx.note(text::reloaded(&what));
-        answer(true, &what, fx);
+        if !r.answered {
+            answer(true, &what, fx);
+        }
         let passed_over = core::mem::take(&mut self.reloads.passed_over);
         self.pass_over(passed_over, fx);
     }

@@ -171,7 +171,7 @@ impl World {
         if matches!(self.phase, Phase::Stopping | Phase::Gone) {
             return; // the world ends by itself, with priority-0 adverts
         }
-        if matches!(self.phase, Phase::Reading | Phase::Standby | Phase::Cleaning) {
+        if matches!(self.phase, Phase::Reading | Phase::Standby) {
             // There is no state yet that a successor could continue from.
             return self.on_signal(now, Signal::Term, fx);
         }

@@ -158,3 +158,67 @@ fn an_owner_that_ignores_adverts() {
         assert_eq!((b.state(), b.view().stats.advert_rcvd), (state, u64::from(!ignores)));
     }
 }
+
+fn delayed(seconds: u64, priority: u8) -> Config {
+    let mut config = config(&[]);
+    config.global.more.vrrp_startup_delay = Duration::from_secs(seconds);
+    config.instances[0].priority = priority;
+    config
+}
+
+fn answers(b: &Bench) -> Vec<bool> {
+    let of = |e: &Effect| match e {
+        Effect::Guard(GuardFx::Reloaded(r)) => Some(r.done),
+        _ => None,
+    };
+    b.asked.iter().filter_map(of).collect()
+}
+
+/// The guard does not wait as long as a delay may be, and what it was told must be true when a process dies meanwhile.
+#[test]
+fn a_reload_during_the_delay_is_answered_at_once_and_put_in_force_after_it() {
+    let mut b = Bench::of(World::new(delayed(60, 150)));
+    b.start();
+    b.run(Duration::from_secs(1));
+    for (n, priority) in [(1, 160), (2, 170)] {
+        b.event(Event::Guard(GuardEv::Config(Box::new(delayed(60, priority)))));
+        b.run(Duration::from_millis(10));
+        assert_eq!((answers(&b), b.view().effective_priority), (vec![true; n], 150));
+    }
+    let mut other = delayed(60, 180);
+    other.root.instance = Some("other".into());
+    b.event(Event::Guard(GuardEv::Config(Box::new(other))));
+    b.run(Duration::from_millis(10));
+    assert_eq!(answers(&b), [true, true, false], "what is impossible is refused at once");
+    b.event(Event::Guard(GuardEv::Config(Box::new(delayed(60, 190)))));
+    b.run(Duration::from_secs(70));
+    assert_eq!(
+        (answers(&b), b.view().effective_priority),
+        (vec![true, true, false, true], 190),
+        "each is answered once"
+    );
+}
+
+#[test]
+fn a_hand_over_during_the_delay_keeps_everything() {
+    let mut config = delayed(60, 150);
+    config.static_addresses = vec![vip("10.7.0.1")];
+    let mut old = Bench::of(World::new(config.clone()));
+    old.start();
+    old.run(Duration::from_secs(1));
+    assert_eq!(tagged(&old, STATIC_PROTO), ["10.7.0.1"]);
+    old.event(Event::Guard(GuardEv::Freeze));
+    assert!(old.asked.iter().any(|e| matches!(e, Effect::Guard(GuardFx::Frozen))));
+    let snapshot = old.world.last_snapshot(old.now);
+    let mut new = Bench::of(World::standby(config));
+    (new.now, new.kernel) = (old.now, old.kernel.clone());
+    new.start();
+    new.event(Event::Guard(GuardEv::Go { snapshot: Some(Box::new(snapshot)), dead_since: None }));
+    old.event(Event::Guard(GuardEv::Successor { in_charge: true }));
+    assert!(matches!(old.out.last(), Some(Out::Exit(_))), "{:?}", old.out);
+    new.run(Duration::from_secs(58));
+    assert_eq!((tagged(&old, STATIC_PROTO).len(), new.logged("Entering")), (1, 0));
+    assert!(new.wanted.is_empty(), "{:?}", new.wanted);
+    new.run(Duration::from_secs(5));
+    assert_eq!(new.state(), kalived::vrrp::State::Master);
+}

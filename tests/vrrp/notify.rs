@@ -5,7 +5,7 @@
 use crate::bench::{Bench, ETH0, Out, PEER, ip, link, v2, v3, vip};
 use kalived::config::model::global::GlobalMore;
 use kalived::config::model::setting::{Ready, Script};
-use kalived::config::model::vrrp::Notify;
+use kalived::config::model::vrrp::{Notify, OwnInterface};
 use kalived::config::model::{Config, Global, InstanceConfig};
 use kalived::effect::{Effect, GuardFx, HelperFx, SpawnSpec};
 use kalived::event::{ChildEnd, Errno, Event, GuardEv, HelperEv, NetEv, Signal};
@@ -261,9 +261,12 @@ fn hooks_get_their_arguments_word_by_word_and_the_general_one_four_more() {
     );
     assert!(d.begun.iter().all(|s| (s.uid, s.gid) == (1000, 100)));
     let m = &d.begun[2];
-    let seen = ["INSTANCE", "STATE", "OLD_STATE", "PRIORITY", "EVENT", "SEQ", "SKIPPED"]
-        .map(|v| var(m, &format!("KALIVED_{v}")));
-    assert_eq!(seen, ["VI_1", "MASTER", "BACKUP", "100", "MASTER", "2", "0"]);
+    let seen =
+        ["INSTANCE", "STATE", "OLD_STATE", "PRIORITY", "EVENT", "SKIPPED"].map(|v| var(m, &format!("KALIVED_{v}")));
+    assert_eq!(seen, ["VI_1", "MASTER", "BACKUP", "100", "MASTER", "0"]);
+    // Another kalived that starts later begins with a higher number.
+    let seq: u64 = var(m, "KALIVED_SEQ").parse().expect("a number");
+    assert!(seq >= 1_700_000_000_000, "{seq}");
     assert!(var(m, "KALIVED_CAUSE").starts_with("no advert for 3.6"), "{}", var(m, "KALIVED_CAUSE"));
     assert_eq!(var(&d.begun[4], "KALIVED_CAUSE"), "interface eth0 down");
     // Of the wall clock: some seconds after the bench's start.
@@ -470,4 +473,21 @@ fn who_asks_twice_waits_for_nothing() {
     d.serve();
     assert!(d.exited());
     assert_eq!(d.kills, [("/stop".to_owned(), true)]);
+}
+
+/// With a virtual MAC the sysctls are put back through the helper. One that does not answer is waited for as long as the kernel is, and
+/// no longer, because a script ran.
+#[test]
+fn a_helper_that_does_not_answer_does_not_hold_up_the_end() {
+    for answers in [true, false] {
+        let mut cfg = notifying(v3(), Notify { stop: script(&["/s"]), ..Notify::default() });
+        let name = Some("vrrp.51".into());
+        cfg.more.own_interface = Some(Box::new(OwnInterface { name, ..OwnInterface::default() }));
+        let mut d = Desk::new(config(vec![cfg], GlobalMore::default()), |_| Some(ms(3_000)));
+        d.run(secs(10));
+        d.b.answer_knobs = answers;
+        d.b.term();
+        d.run(ms(if answers { 3_100 } else { 5_100 }));
+        assert!(matches!(d.b.out.last(), Some(Out::Exit(_))), "{answers}: {:?}", d.b.log);
+    }
 }
