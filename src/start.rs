@@ -32,14 +32,21 @@ use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::lockfile::{self, Lock, Open, Refused, is_left_over, open_own};
 use crate::sys::pidfile::PidFile;
-use crate::sys::{child, clock, logfd, memfd, namespace, sched, signal, unixsock};
+use crate::sys::{child, clock, giveback, logfd, memfd, namespace, sched, signal, unixsock};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+// A process that may have read a large configuration ends: a reload has one, beside the adverts of the core.
+fn after_reading(code: ExitCode) -> ! {
+    let _ = std::io::stdout().flush();
+    giveback::exit(code as u8)
+}
+
 /// The whole program; returns its exit code.
 pub fn program() -> u8 {
+    sched::small_pages();
     let words: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     // After an exec of /proc/self/exe the name is "exe".
     if words.first().is_some_and(|a| a.starts_with("kalived: ")) {
@@ -76,8 +83,8 @@ pub fn program() -> u8 {
         }
         Parsed::Run(options) => return start(&options),
         Parsed::Helper => crate::helper::main(),
-        Parsed::Ask(ask, report) => client::run(&ask, &report),
-        Parsed::Tool(tool, report) => tools::run(&tool, &report),
+        Parsed::Ask(ask, report) => after_reading(client::run(&ask, &report)),
+        Parsed::Tool(tool, report) => after_reading(tools::run(&tool, &report)),
     };
     code as u8
 }

@@ -229,7 +229,6 @@ fn dump_conf(path: &str, show_secrets: bool, how: &Reading) -> ExitCode {
 
 fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Reading) -> ExitCode {
     let wanted = if force { Wanted::ForcedReload } else { Wanted::Reload };
-    crate::sys::sched::small_pages();
     let mut loaded = read(path, how);
     look(&mut loaded, how, For::Run, None);
     // Reported at the start, and the same for every reload.
@@ -255,8 +254,7 @@ fn compile(path: &str, out: &str, force: bool, entries: bool, how: &Reading) -> 
         file => write(Path::new(file), &bytes, &loaded),
     });
     match written {
-        // During a reload this process runs beside the adverts.
-        Ok(()) => crate::sys::giveback::exit(ExitCode::Ok as u8),
+        Ok(()) => ExitCode::Ok,
         Err(why) => failed(&why),
     }
 }

@@ -20,7 +20,7 @@ use crate::record::{self, Tape};
 use crate::sys::op::Fd;
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::{self, NoRing, Ring};
-use crate::sys::{child, clock, daemonize, limits, namespace, netlink, poll, privilege, sched, sections, signal};
+use crate::sys::{child, clock, daemonize, limits, namespace, netlink, poll, privilege, sched, signal};
 use crate::world::World;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -49,7 +49,6 @@ impl Words {
 /// The role; `args` are those behind the role's name.
 pub fn role(args: &[String]) -> ExitCode {
     child::set_name(c"kalived");
-    sections::small_pages();
     clock::load_zone();
     let words = Words::of(args);
     match start(&words) {

@@ -321,6 +321,7 @@ unsafe fn strip() {
         }
         libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);
         libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
+        super::sched::huge_pages_as_before();
         // Clears the personality's flags; the execution domain (the low byte) stays.
         let now = libc::personality(0xffff_ffff);
         if now > 0 {
@@ -356,6 +357,8 @@ pub fn execute(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
         let mut old: libc::sigset_t = core::mem::zeroed();
         libc::sigfillset(&mut all);
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut old);
+        // Ours disables them again, and knows how it was.
+        super::sched::huge_pages_as_before();
         libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr());
         let e = io::Error::last_os_error();
         libc::sigprocmask(libc::SIG_SETMASK, &old, core::ptr::null_mut());

@@ -4,6 +4,7 @@
 use super::daemonize::effective_capabilities;
 use super::sections;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// SCHED_RR priority when the configuration names none. A low one is above every ordinary process, which is all the protection that is
 /// needed, and below any process that an operator gave a priority on purpose; the guard has the priority below it.
@@ -112,11 +113,27 @@ pub fn change_class(rt_priority: Option<u8>) -> io::Result<()> {
     if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// For a process that allocates much memory at once and is not urgent: disables huge pages. The kernel takes up to a millisecond without
-/// interruption to clear one, and on a single processor an advert waits for that (measured: 1.2 ms while a large configuration was read).
+/// Whether this process was started without huge pages.
+static WITHOUT: AtomicBool = AtomicBool::new(false);
+
+/// Disables pages of 2 MiB for this process and those that it starts (see [`huge_pages_as_before`]). A kernel that clears pages when it
+/// allocates them, as Debian's does, takes 2 ms without interruption for one (at 1,000 MIPS), and as long to collect one in the
+/// background; on a single processor an advert waits for that, whichever process uses the memory. Locked memory would be filled up to
+/// whole ones, too.
 pub fn small_pages() {
     // SAFETY: no pointers.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    unsafe {
+        WITHOUT.store(libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1, Ordering::Relaxed);
+        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
+}
+
+/// A program that is not ours gets what this process was started with. Only system calls: for a forked child.
+pub(super) fn huge_pages_as_before() {
+    if !WITHOUT.load(Ordering::Relaxed) {
+        // SAFETY: no pointers.
+        unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0) };
+    }
 }
 
 fn cpus(wanted: &Wanted, out: &mut Outcome) {

@@ -91,13 +91,6 @@ fn range(line: &str) -> Option<Range> {
     Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
 }
 
-/// From now on this process has no pages of 2 MiB: locked memory would be filled up to whole ones. Programs that it starts would not have
-/// them either, so this is for a process that starts none.
-pub fn small_pages() {
-    // SAFETY: no pointers.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
-}
-
 /// Locks the libraries for checks again, because there is a check that uses them: once. Without effect before [`give_back`], and where
 /// memory may not be locked.
 pub fn keep_checks() {
