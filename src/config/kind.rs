@@ -304,7 +304,7 @@ kinds! {
     no_persistence(seconds) Error Statement "default-used" "a service without a port needs persistence: {seconds} seconds are used";
     protocol_of_mark() Warning Stands "port-ignored" "a service with a mark has no protocol of its own: it is ignored";
     port_of_mark(changed) Error Statement "port-ignored" "only NAT has ports behind a mark: the port of {changed} is ignored but for their checks";
-    port_without_nat(service, changed) Error Statement "port-ignored" "only NAT can change the port: {service} is used for {changed} of the real servers";
+    port_without_nat(service, changed) Error Statement "port-ignored" "only NAT can change the port: {service} is used for {changed} of the real servers; their checks connect to the port that is written";
     no_active_key() Fatal Stands "bad-key" "`auth_hmac` without an `active_key` that is one of its keys";
     auth_beside_hmac() Error Statement "auth-ignored" "`authentication` beside `auth_hmac`: it is ignored";
     key_file(path, why) Fatal Stands "bad-key" "the key in `{path}` cannot be used: {why}";

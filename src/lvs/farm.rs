@@ -674,13 +674,16 @@ impl Farm {
         let slow = !vs.cfg.slow_start.is_zero();
         if standing.up == Some(true) && before == Verdict::Down && slow {
             self.begin_ramp(server, self.now.mono);
-        } else if standing.up == Some(false) && self.ramps.contains_key(&server) {
-            self.end_ramp(server);
         }
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
-        let changes = vs.pool.on_result(place, standing.up, weight);
+        let mut changes = vs.pool.on_result(place, standing.up, weight);
+        if standing.up == Some(false) && self.ramps.contains_key(&server) {
+            changes.extend(self.end_ramp(server));
+        }
+        let Some(vs) = self.virtuals.get(of) else { return Vec::new() };
         let mut happened = Vec::new();
-        if was != weight {
+        // A number below that means that the server is down.
+        if was != weight && was.min(weight) >= 0 {
             let serves = standing.up.unwrap_or(before.serves());
             let note = text::weight(was, weight, serves, &vs.server_name(place), &vs.name);
             happened.push(Happened::Note(note));

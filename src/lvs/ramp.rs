@@ -22,19 +22,22 @@ const RAMPS: usize = 64;
 impl Farm {
     // It is back since then: its weight grows from 1. What that changes in the table now.
     pub(super) fn begin_ramp(&mut self, server: RsKey, since: Instant) -> Vec<Change> {
-        self.end_ramp(server);
+        // It is down: it has no weight in the table yet.
+        let _ = self.end_ramp(server);
         self.ramps.insert(server, (since, since));
         self.ramp(server)
     }
-    pub(super) fn end_ramp(&mut self, server: RsKey) {
+    // Its weight is the whole one from now on. What that changes in the table: a server that is down may stay there (`panic_threshold`).
+    pub(super) fn end_ramp(&mut self, server: RsKey) -> Vec<Change> {
         if let Some((_, at)) = self.ramps.remove(&server) {
             self.ramp_at.remove(&(at, server));
         }
         if let Some((of, place)) = self.whose(server)
             && let Some(vs) = self.virtuals.get_mut(of)
         {
-            vs.pool.on_share(place, None);
+            return vs.pool.on_share(place, None);
         }
+        Vec::new()
     }
     // Its share of its weight by now; all of it when the time is over.
     fn ramp(&mut self, server: RsKey) -> Vec<Change> {

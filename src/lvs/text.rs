@@ -241,10 +241,7 @@ pub fn put_back(n: usize, of: &str) -> Note {
 pub fn service_gone(of: &str) -> Note {
     note(Level::Warning, format!("VS {of} was removed from the IPVS table by another program; putting it back"))
 }
-/// Destinations that the file does not have.
+/// Destinations that are not configured, or have no place in the table now: down, or a sorry server that is not in charge.
 pub fn strangers(n: usize, of: &str) -> Note {
-    note(
-        Level::Notice,
-        format!("{n} destinations of VS {of} in the IPVS table are not in the configuration; removing them"),
-    )
+    note(Level::Notice, format!("{n} destinations of VS {of} in the IPVS table have no place there now; removing them"))
 }

@@ -620,9 +620,10 @@ fn wanted(config: &Config) -> BTreeMap<(Kind, Box<str>), Def> {
 pub fn remarks(config: &Config) -> Vec<Note> {
     let groups = config.sync_groups.iter().map(|g| &g.tracks);
     let used = names(config.instances.iter().map(|i| &i.more.tracks).chain(groups));
-    // A session may be there for real servers, or for its peer alone.
-    let unused =
-        defs(config).filter(|d| d.0 != Kind::Bfd && !used.contains(&(d.0, d.1))).map(|d| text::unused(d.0, d.1));
+    // A session or a file may be there for real servers, which are not in a configuration that is in force, or for its peer alone.
+    let elsewhere = |kind| matches!(kind, Kind::Bfd | Kind::File);
+    let unused = defs(config).filter(|d| !elsewhere(d.0) && !used.contains(&(d.0, d.1)));
+    let unused = unused.map(|d| text::unused(d.0, d.1));
     let mut out: Vec<Note> = unused.collect();
     let weights: BTreeMap<(Kind, &str), i32> = defs(config)
         .map(|(kind, name, def)| {

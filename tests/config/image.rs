@@ -108,7 +108,7 @@ fn the_version_goes_up_with_the_model() {
     let said = (image::VERSION, body.len(), print);
     assert_eq!(
         said,
-        (4, 777, 2790065555),
+        (4, 779, 3801623356),
         "raise image::VERSION, unless it has not been released yet, and write the new numbers here"
     );
 }

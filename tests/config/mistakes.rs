@@ -3,8 +3,10 @@
 use super::common::{instance, short, text};
 use kalived::config::check::Look;
 use kalived::config::diag::Severity;
+use kalived::config::model::check::CheckKind;
 use kalived::config::{Loaded, Options, dump};
 use kalived::exit::ExitCode;
+use kalived::lvs::check::{CheckSpec, What};
 
 fn said(loaded: &Loaded, part: &str) -> usize {
     short(loaded).iter().filter(|m| m.contains(part)).count()
@@ -406,4 +408,41 @@ fn virtual_servers_as_keepalived_reads_them() {
     // All weights 0.
     let file = load("10.0.0.1 80", lines, "10.0.0.2 80 {\nweight 0\n}", "");
     assert_eq!((one(&file).quorum, said(&file, "all weights are 0: the quorum is never reached")), (1, 1));
+}
+
+/// Forms that keepalived.conf(5) has and that look wrong: bytes in any grouping, `regex_no_match` without a word, and a port of a real
+/// server that only NAT could use.
+#[test]
+fn forms_of_checks_that_look_wrong_mean_what_keepalived_means() {
+    let check = |lines: &str| {
+        let loaded = text(&format!(
+            "virtual_server 10.0.0.1 443 {{\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.3 8080 {{\n{lines}\n}}\n}}\n"
+        ));
+        let rs = loaded.config.virtual_servers[0].real_servers[0].clone();
+        let spec = CheckSpec::of(&loaded.config, &loaded.config.virtual_servers[0], &rs, &rs.checks[0]).remove(0);
+        (rs, spec, short(&loaded))
+    };
+    let (rs, spec, said) = check("TCP_CHECK {\n}");
+    assert_eq!((rs.port, spec.what), (443, What::Tcp(([10, 0, 0, 3], 8080).into())), "{said:?}");
+    let (_, spec, said) = check("TCP_CHECK {\nconnect_port 81\n}");
+    assert_eq!(spec.what, What::Tcp(([10, 0, 0, 3], 81).into()), "{said:?}");
+    let (_, spec, said) = check("UDP_CHECK {\npayload Ab12f 3 456 546443123\nrequire_reply 1 xf\n}");
+    let bytes = [0xab, 0x12, 0x0f, 0x03, 0x45, 0x06, 0x54, 0x64, 0x43, 0x12, 0x03];
+    assert!(
+        matches!(&spec.what, What::Udp { payload, reply, .. } if **payload == bytes && *reply == Some(vec![(1, 0xff), (0xf, 0xf)])),
+        "{spec:?} {said:?}"
+    );
+    let (_, spec, said) = check("UDP_CHECK {\nrequire_reply 1z\n}");
+    assert!(
+        matches!(&spec.what, What::Udp { reply: Some(any), .. } if any.is_empty()),
+        "silence is no success: {said:?}"
+    );
+    for lines in ["regex nothing\nregex_no_match", "regex_no_match\nregex nothing", "regex_no_match nothing"] {
+        let (rs, _, said) = check(&format!("HTTP_GET {{\nurl {{\npath /\n{lines}\n}}\n}}"));
+        let CheckKind::Http(http) = &rs.checks[0].kind else { panic!("{rs:?}") };
+        let regex = http.urls[0].regex.as_deref().expect("a regex");
+        assert_eq!((regex.pattern.as_deref(), regex.no_match), (Some("nothing"), true), "{lines}: {said:?}");
+    }
+    let (_, spec, _) = check("HTTP_GET {\nurl {\npath /\nregex_no_match\n}\n}");
+    assert!(matches!(&spec.what, What::Http(http) if http.pages[0].regex.is_none()));
 }

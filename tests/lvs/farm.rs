@@ -465,6 +465,24 @@ fn a_server_that_comes_back_reaches_its_weight_slowly() {
     assert_eq!(weight(&b), 100);
 }
 
+#[test]
+fn a_server_that_fails_while_its_weight_grows_has_all_of_it_in_panic() {
+    let vs = VirtualServer {
+        slow_start: Duration::from_secs(20),
+        panic_threshold: 60,
+        ..web(&[real(11, 100), real(12, 100)])
+    };
+    let mut b = Bench::new();
+    b.load(&[], std::slice::from_ref(&vs));
+    for up in [false, true] {
+        (0..2).for_each(|rs| b.verdict(0, rs, up));
+    }
+    b.later(Duration::from_secs(4));
+    (0..2).for_each(|rs| b.verdict(0, rs, false));
+    let weights: Vec<String> = b.lines()[1..].iter().filter_map(|l| Some(l.rsplit(' ').next()?.to_owned())).collect();
+    assert_eq!(weights, ["100", "100"], "{:?}", b.lines());
+}
+
 // Groups and virtual servers that want some of four services, also the same ones.
 fn drawn() -> impl Strategy<Value = (Vec<ServerGroup>, Vec<VirtualServer>)> {
     let group = prop::collection::vec((1u8..5, 0u32..2), 0..3);

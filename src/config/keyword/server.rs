@@ -229,8 +229,8 @@ pub(super) const URL: &[Keyword] = &[
         "Last position where a match may start."),
     row("regex_min_offset", Int(0, 4_294_967_295), Supported, "<n>", "0", "",
         "Match must start at or after."),
-    row("regex_no_match", Script, Supported, "\"<pcre2>\"", "none", "",
-        "Body must not match."),
+    row("regex_no_match", Script, Supported, "[\"<pcre2>\"]", "off", "",
+        "Body must not match `regex`, or this one."),
     row("regex_options", Words, Supported, "<names>", "none", "24 names: allow_empty_class alt_bsux auto_callout caseless dollar_endonly dotall dupnames extended firstline match_unset_backref multiline never_ucp never_utf no_auto_capture no_auto_possess no_dotstar_anchor no_start_optimize ucp ungreedy utf never_backslash_c alt_circumflex alt_verbnames use_offset_limit",
         "PCRE2 compile options; unknown names silently ignored."),
     row("regex_stack", Words, Always, "<start> <max>", "none", "start<=max",
@@ -277,9 +277,9 @@ pub(super) const UDP_CHECK: &[Keyword] = &[
         "Maximum reply length."),
     row("min_reply_length", Int(0, 65_535), Supported, "<0..65535>", "0", "as max_reply_length",
         "Minimum reply length."),
-    row("payload", Words, Supported, "<hex>", "fixed 32 byte text", "odd/bad hex reported",
+    row("payload", Words, Supported, "<hex> ...", "fixed 32 byte text", "bad hex reported",
         "Datagram to send."),
-    row("require_reply", Words, Supported, "[<hex, x = any nibble>]", "off", "bad hex reported",
+    row("require_reply", Words, Supported, "[<hex, x = any nibble> ...]", "off", "bad hex reported; a reply is required all the same",
         "A reply is required, optionally with this content."),
 ];
 

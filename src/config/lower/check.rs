@@ -102,21 +102,21 @@ fn one<'a>(cx: &mut Cx<'a>, check: &mut Check, k: &'static Keyword, stmt: &'a St
             "payload" => {
                 let mut next = 1;
                 let Some(w) = cx.need(k, stmt, &mut next) else { return };
-                match hex(cx.text(w)) {
+                match hexes(cx, stmt) {
                     Some(pairs) if pairs.iter().all(|p| p.1 == 0xff) => {
                         udp.payload = Some(pairs.into_iter().map(|p| p.0).collect());
                     }
-                    _ => cx.bad_word(k, w, "an even number of hexadecimal digits").unwrap_or_default(),
+                    _ => cx.bad_word(k, w, "hexadecimal digits").unwrap_or_default(),
                 }
                 return;
             }
             "require_reply" => {
-                udp.require_reply = match word(stmt, 1) {
-                    None => Some(Vec::new()),
-                    Some(w) => {
-                        hex(cx.text(w)).or_else(|| cx.bad_word(k, w, "an even number of hexadecimal digits, x for any"))
-                    }
+                // A reply is required, even where its content cannot be read.
+                let reply = match word(stmt, 1) {
+                    None => None,
+                    Some(w) => hexes(cx, stmt).or_else(|| cx.bad_word(k, w, "hexadecimal digits, x for any")),
                 };
+                udp.require_reply = Some(reply.unwrap_or_default());
                 return;
             }
             _ => &mut **udp,
@@ -207,17 +207,26 @@ fn url<'a>(cx: &mut Cx<'a>, head: &'a Stmt, stmts: &'a [Stmt]) -> Option<Url> {
                 let Some(w) = cx.need(k, stmt, &mut next) else { return true };
                 let bytes: Option<Vec<u8>> = hex(cx.text(w)).map(|p| p.into_iter().map(|p| p.0).collect());
                 match bytes.and_then(|b| <[u8; 16]>::try_from(b).ok()) {
-                    Some(digest) if !cx.text(w).contains(['x', 'X']) => url.digest = Some(digest),
+                    Some(digest) if cx.text(w).len() == 32 && !cx.text(w).contains(['x', 'X']) => {
+                        url.digest = Some(digest);
+                    }
                     _ => cx.bad_word(k, w, "32 hexadecimal digits").unwrap_or_default(),
                 }
             }
             "status_code" => status(cx, url, k, stmt),
-            "regex" | "regex_no_match" => {
+            "regex" => {
                 let Some(w) = cx.need(k, stmt, &mut next) else { return true };
-                let regex = url.regex.get_or_insert_default();
-                regex.pattern = Some(cx.text(w).into());
-                regex.no_match = k.name == "regex_no_match";
+                url.regex.get_or_insert_default().pattern = Some(cx.text(w).into());
                 pattern = Some(w.span);
+            }
+            // It turns the sense of `regex` round, wherever that stands. With a word it is both.
+            "regex_no_match" => {
+                let regex = url.regex.get_or_insert_default();
+                regex.no_match = true;
+                if let Some(w) = word(stmt, 1) {
+                    regex.pattern = Some(cx.text(w).into());
+                    pattern = Some(w.span);
+                }
             }
             "regex_options" => {
                 let regex = url.regex.get_or_insert_default();
@@ -293,6 +302,12 @@ fn out_of_range<'a>(cx: &mut Cx<'a>, k: &Keyword, w: &'a Word) {
     cx.say(w.span, kind::status_out_of_range(cx.text(w), k.name)).help("allowed: 100..599, or a range such as 200-299");
 }
 
+/// Bytes of all words of a line, as in keepalived.conf(5): of each word two digits are a byte, and a last single digit is one.
+fn hexes<'a>(cx: &Cx<'a>, stmt: &'a Stmt) -> Option<Vec<(u8, u8)>> {
+    let words: Option<Vec<_>> = stmt.words.iter().skip(1).map(|w| hex(cx.text(w))).collect();
+    words.map(|w| w.concat())
+}
+
 /// Bytes, each with a mask: `x` stands for any four bits.
 fn hex(text: &str) -> Option<Vec<(u8, u8)>> {
     let digit = |b: &u8| match b {
@@ -300,6 +315,10 @@ fn hex(text: &str) -> Option<Vec<(u8, u8)>> {
         _ => char::from(*b).to_digit(16).map(|d| (d as u8, 0xf)),
     };
     let digits: Option<Vec<(u8, u8)>> = text.as_bytes().iter().map(digit).collect();
-    let digits = digits.filter(|d| !d.is_empty() && d.len().is_multiple_of(2))?;
-    Some(digits.chunks(2).map(|p| (p[0].0 << 4 | p[1].0, p[0].1 << 4 | p[1].1)).collect())
+    let byte = |pair: &[(u8, u8)]| match *pair {
+        [(high, mask), (low, rest)] => (high << 4 | low, mask << 4 | rest),
+        [(low, mask)] => (low, 0xf0 | mask),
+        _ => (0, 0xff),
+    };
+    Some(digits.filter(|d| !d.is_empty())?.chunks(2).map(byte).collect())
 }

@@ -474,8 +474,9 @@ fn ports(cx: &mut Cx<'_>, vs: &mut VirtualServer, members: &Members, at: Span) {
             rs.port = service;
         } else if rs.port != service && !nat {
             first = first.or_else(|| members.get(&(rs.addr, rs.port)).copied());
-            // Behind a mark there is none in the table, and the checks use it.
+            // The checks use it. Behind a mark there is none in the table.
             if !mark {
+                rs.written_port = Some(rs.port);
                 rs.port = service;
             }
             changed += 1;

@@ -201,6 +201,9 @@ block! {
         pub addr: IpAddr = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
         /// Its port; the service's where none is given.
         pub port: u16,
+        /// The port in the file, where another one is used because only NAT can change it: the checks connect to this one.
+        #[serde(default)]
+        pub written_port: Option<u16>,
         pub weight: Option<i32> => "weight",
         /// `lvs_method`.
         pub method: Option<Method>,

@@ -198,7 +198,8 @@ impl CheckSpec {
             CheckSpec { backend, pace: pace(vs, rs, check, target).into(), source: source.into(), what, log_all }
         };
         let to = |target: &Target| {
-            SocketAddr::new(target.connect_ip.unwrap_or(rs.addr), target.connect_port.unwrap_or(rs.port))
+            let port = target.connect_port.or(rs.written_port).unwrap_or(rs.port);
+            SocketAddr::new(target.connect_ip.unwrap_or(rs.addr), port)
         };
         let target = &check.target;
         let what = match &check.kind {
@@ -331,7 +332,9 @@ fn page(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, url: &Url, to: So
     };
     let request =
         format!("GET {path} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n{close}Host: {host}\r\n\r\n").into();
-    let regex = url.regex.as_deref().map(|r| Box::new(Pattern::new(r.clone())));
+    // Options without a `regex` have no effect.
+    let regex = url.regex.as_deref().filter(|r| r.pattern.is_some());
+    let regex = regex.map(|r| Box::new(Pattern::new(r.clone())));
     let status = if url.status.is_empty() { vec![(200, 299)] } else { url.status.clone() };
     let compliant = url.tls_compliant.unwrap_or(http.tls_compliant);
     Ok(Page { path, request, sni: name.cloned(), compliant, status, digest: url.digest, regex })
