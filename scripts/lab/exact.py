@@ -317,7 +317,9 @@ def scenes():
     spread = SPREAD.format(seconds=10, interval_us=1_000_000)
     four = ("eth0", "eth1", "eth2", "eth3")
     ten = GLOBALS + "".join(instance(f"r{n}", f"eth{n % 4}", n + 1, 1, [f"10.80.0.{n + 1}/32"]) for n in range(10))
-    reload = "kill -HUP $PID; sleep 4.0013; kill -HUP $PID"
+    # At several moments: what stands in the way of an advert is short, and one reload may miss it. The last one only compares.
+    reload = ("for i in 1 2 3; do kill -HUP $PID; sleep 4.0013; done; "
+              "[ $DAEMON != kalived ] || kalived reload --dry-run -p /run/a.conf/pid >/dev/null")
     upgrade = "for i in 1 2 3; do kalived upgrade -p /run/a.conf/pid || echo upgrade failed; sleep 1.0013; done"
     return {
         "one": Scene("One router at 10 ms", ADVERTS.format(seconds=5, interval_us=10_000), {"a.conf": one},
@@ -330,7 +332,7 @@ def scenes():
                        ("p99_ns", "deviation, 99th percentile", "time"),
                        ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024, mips=500),
         "scripts": Scene("One router at 10 ms, 50 scripts a second", beside(":"), {"a.conf": with_scripts(50)}, GAP),
-        "reload": Scene("One router at 10 ms, 37,000 real servers reloaded twice", beside(reload, 8, 9),
+        "reload": Scene("One router at 10 ms, 37,000 real servers reloaded three times", beside(reload, 8, 19),
                         {"a.conf": one + servers.text(37_000, 600).split("}\n", 1)[1]}, GAP, memory=2048),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500),
