@@ -210,6 +210,20 @@ fn the_pure_side_has_no_hash_maps() {
     only_in("use BTreeMap, Arena or Vec", &["HashMap", "HashSet", "RandomState"], EDGE);
 }
 
+/// A recording holds a world without the names and the number of its fields (postcard): a field that is sometimes left out, or whose form
+/// depends on its content, makes it unreadable. A report is JSON.
+#[test]
+fn what_a_recording_holds_has_all_its_fields() {
+    let mut broken = Vec::new();
+    for s in sources(&["src"]).iter().filter(|s| !["src/report/", "src/cli/"].iter().any(|a| s.path.starts_with(a))) {
+        for attribute in s.code.split("#[serde(").skip(1).filter_map(|rest| rest.split(")]").next()) {
+            let words = ["skip_serializing_if", "flatten", "untagged", "tag", "content"];
+            broken.extend(words.iter().filter(|w| says(attribute, w)).map(|w| format!("{} says serde({w})", s.path)));
+        }
+    }
+    none("no field is left out", broken);
+}
+
 #[test]
 fn every_file_opens_with_what_it_is_for() {
     let broken =
