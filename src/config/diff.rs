@@ -53,6 +53,8 @@ pub enum What {
 pub struct Change {
     /// Its word in the file, with the inner blocks that lead to it: "priority", "virtual_ipaddress 10.0.0.1 prefix".
     pub field: String,
+    /// The field of the model, without the blocks around it.
+    pub model: String,
     /// Before; `None`: it was not there. A secret is masked.
     pub from: Option<String>,
     /// After; `None`: it is gone.
@@ -244,11 +246,12 @@ fn changes(old: &Node, new: &Node) -> What {
         return What::Kept;
     }
     let mut list = Vec::new();
-    compare(&mut list, "", old, new);
+    compare(&mut list, ("", ""), old, new);
     What::Altered(list)
 }
 
-fn compare(out: &mut Vec<Change>, path: &str, old: &Node, new: &Node) {
+// `path`: the words of the file, and the field of the model.
+fn compare(out: &mut Vec<Change>, (path, model): (&str, &str), old: &Node, new: &Node) {
     if old == new {
         return;
     }
@@ -260,12 +263,12 @@ fn compare(out: &mut Vec<Change>, path: &str, old: &Node, new: &Node) {
         (Node::Block(a), Node::Block(b)) if a.kind == b.kind && same_fields(a, b) => {
             for ((name, old), (_, new)) in a.fields.iter().zip(&b.fields) {
                 if let Some(inner) = inner(a.kind, name) {
-                    compare(out, &inner, old, new);
+                    compare(out, (&inner, name), old, new);
                 }
             }
         }
         (Node::List(a), Node::List(b)) if [a, b].iter().all(|l| l.iter().all(|n| kind_of(n).is_some())) => {
-            lists(out, path, a, b);
+            lists(out, (path, model), a, b);
         }
         _ => {
             let say = |n: &Node| match n {
@@ -273,7 +276,7 @@ fn compare(out: &mut Vec<Change>, path: &str, old: &Node, new: &Node) {
                 Node::List(l) if l.is_empty() => None,
                 n => Some(shown::line(n)),
             };
-            out.push(Change { field: path.to_owned(), from: say(old), to: say(new) });
+            out.push(Change { field: path.to_owned(), model: model.to_owned(), from: say(old), to: say(new) });
         }
     }
 }
@@ -283,23 +286,33 @@ fn same_fields(a: &Block, b: &Block) -> bool {
 }
 
 /// Blocks inside a block: found again by identity.
-fn lists(out: &mut Vec<Change>, path: &str, old: &[Node], new: &[Node]) {
+fn lists(out: &mut Vec<Change>, (path, model): (&str, &str), old: &[Node], new: &[Node]) {
     let (before, after) = (by_identity(old), by_identity(new));
     let start = out.len();
     let name = |key: &Key| format!("{path} {}", key.0).trim_start().to_owned();
     for (key, node) in &before.order {
         match after.find(key) {
-            Some(other) => compare(out, &name(key), node, other),
-            None => out.push(Change { field: path.to_owned(), from: Some(shown::line(node)), to: None }),
+            Some(other) => compare(out, (&name(key), model), node, other),
+            None => out.push(Change {
+                field: path.to_owned(),
+                model: model.to_owned(),
+                from: Some(shown::line(node)),
+                to: None,
+            }),
         }
     }
     for (_, node) in after.order.iter().filter(|(key, _)| before.find(key).is_none()) {
-        out.push(Change { field: path.to_owned(), from: None, to: Some(shown::line(node)) });
+        out.push(Change { field: path.to_owned(), model: model.to_owned(), from: None, to: Some(shown::line(node)) });
     }
     if out.len() == start {
         // The same blocks in another order, which adverts show.
         let order = |l: &Blocks<'_>| Some(l.order.iter().map(|(k, _)| k.0.as_str()).collect::<Vec<_>>().join(", "));
-        out.push(Change { field: format!("{path} order"), from: order(&before), to: order(&after) });
+        out.push(Change {
+            field: format!("{path} order"),
+            model: model.to_owned(),
+            from: order(&before),
+            to: order(&after),
+        });
     }
 }
 
