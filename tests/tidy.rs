@@ -210,6 +210,20 @@ fn the_pure_side_has_no_hash_maps() {
     only_in("use BTreeMap, Arena or Vec", &["HashMap", "HashSet", "RandomState"], EDGE);
 }
 
+/// A recording holds a world without the names and the number of its fields (postcard): a field that is sometimes left out, or whose form
+/// depends on its content, makes it unreadable. A report is JSON.
+#[test]
+fn what_a_recording_holds_has_all_its_fields() {
+    let mut broken = Vec::new();
+    for s in sources(&["src"]).iter().filter(|s| !["src/report/", "src/cli/"].iter().any(|a| s.path.starts_with(a))) {
+        for attribute in s.code.split("#[serde(").skip(1).filter_map(|rest| rest.split(")]").next()) {
+            let words = ["skip_serializing_if", "flatten", "untagged", "tag", "content"];
+            broken.extend(words.iter().filter(|w| says(attribute, w)).map(|w| format!("{} says serde({w})", s.path)));
+        }
+    }
+    none("no field is left out", broken);
+}
+
 #[test]
 fn every_file_opens_with_what_it_is_for() {
     let broken =
@@ -228,6 +242,58 @@ fn one_idea_per_file() {
     none(&format!("at most {MAX_LINES} lines"), broken);
 }
 
+/// The names of a manifest's dependencies, and whether each is for tests only: lines of a section, or a section of its own.
+fn dependencies(manifest: &str) -> Vec<(String, bool)> {
+    let (mut inside, mut for_tests, mut found) = (false, false, Vec::new());
+    for line in manifest.lines() {
+        if let Some(section) = line.strip_prefix('[').and_then(|l| l.trim_end().strip_suffix(']')) {
+            let kind = section.split_once("dependencies").map(|(kind, name)| (kind, name.strip_prefix('.')));
+            inside = kind.is_some_and(|(_, name)| name.is_none());
+            for_tests = kind.is_some_and(|(kind, _)| kind.ends_with("dev-"));
+            found.extend(kind.and_then(|(_, name)| name).map(|name| (name.to_owned(), for_tests)));
+        } else if inside && let Some((name, _)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            found.push((name.trim().trim_end_matches(".workspace").to_owned(), for_tests));
+        }
+    }
+    found
+}
+
+/// Whether code names this crate: `name::` with no path before it, in a file that does not import a module of that name.
+fn imports_crate(code: &str, name: &str) -> bool {
+    let ident = |c: char| c.is_alphanumeric() || c == '_';
+    // `use crate::wire::{Bad, hmac, ipv4}` makes `hmac::` that module.
+    let own = code.split("use crate::").skip(1).filter_map(|rest| rest.split(';').next());
+    if own.into_iter().any(|list| says(list, name)) || says(code, &format!("mod {name}")) {
+        return says(code, &format!("use ::{name}"));
+    }
+    code.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = &code[..at];
+        // `::hmac::` is the crate, `wire::hmac::` is not.
+        let before = before.strip_suffix("::").unwrap_or(before);
+        before.chars().next_back().is_none_or(|c| !ident(c))
+    })
+}
+
+#[test]
+fn a_crate_is_told_from_a_module_of_its_name() {
+    let manifest = "[package]\nname = \"x\"\n[dependencies]\nhmac = \"1\"\n[dependencies.crc]\nversion = \"3\"\n\
+                    [target.'cfg(unix)'.dependencies]\nlibc = \"0\"\n[dev-dependencies.proptest]\nversion = \"1\"\n";
+    let found = dependencies(manifest);
+    let found: Vec<_> = found.iter().map(|(name, tests)| (name.as_str(), *tests)).collect();
+    assert_eq!(found, [("hmac", false), ("crc", false), ("libc", false), ("proptest", true)]);
+    for (code, is) in [
+        ("use hmac::{Hmac, Mac};", true),
+        ("let m = ::hmac::Hmac::new();", true),
+        ("let m = hmac::Hmac::new();", true),
+        ("use crate::wire::{Bad, hmac, ipv4}; hmac::parse(b)", false),
+        ("wire::hmac::parse(b)", false),
+        ("use crate::wire::hmac; use ::hmac::Mac;", true),
+        ("myhmac::parse(b)", false),
+    ] {
+        assert_eq!(imports_crate(code, "hmac"), is, "{code}");
+    }
+}
+
 /// A crate that nothing uses costs time to build and has to be trusted, without a benefit.
 #[test]
 fn every_dependency_is_used() {
@@ -235,24 +301,15 @@ fn every_dependency_is_used() {
     let all = sources(&["src", "tests"]);
     let used = |name: &str, dirs: &[&str]| {
         // The crate that is published as md-5 is called md5.
-        let path = format!("{}::", if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") });
-        all.iter().filter(|s| dirs.iter().any(|d| s.path.starts_with(d))).any(|s| {
-            s.code.match_indices(&path).any(|(at, _)| {
-                let before = s.code[..at].chars().next_back();
-                before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
-            })
-        })
+        let krate = if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") };
+        all.iter().filter(|s| dirs.iter().any(|d| s.path.starts_with(d))).any(|s| imports_crate(&s.code, &krate))
     };
-    let (mut section, mut unused, mut seen) = ("", Vec::new(), 0);
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            section = line;
-        } else if let (Some((name, _)), true) = (line.split_once(" = "), section.ends_with("dependencies]")) {
-            let dirs: &[&str] = if section == "[dependencies]" { &["src/"] } else { &["tests/", "src/"] };
-            seen += 1;
-            if !used(name, dirs) {
-                unused.push(name);
-            }
+    let (mut unused, mut seen) = (Vec::new(), 0);
+    for (name, for_tests) in dependencies(&manifest) {
+        let dirs: &[&str] = if for_tests { &["tests/", "src/"] } else { &["src/"] };
+        seen += 1;
+        if !used(&name, dirs) {
+            unused.push(name);
         }
     }
     assert!(seen > 10 && unused.is_empty(), "nothing uses {unused:?}");

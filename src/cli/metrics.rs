@@ -4,10 +4,11 @@
 //! rejection and every condition is always present, so that a rule can be written before one occurs. Read first: `src/report/mod.rs`.
 
 use crate::report::instance::Name;
-use crate::report::{Counters, Instance, Report};
+use crate::report::{Counters, Instance, RealServer, Report, ServerState, VirtualServer};
 use crate::vrrp::State;
 use crate::vrrp::advert::Reject;
 use core::fmt::{Display, Write};
+use std::collections::BTreeMap;
 
 struct Out(String);
 
@@ -53,6 +54,71 @@ const COUNTS: &[Count] = &[
     ("kalived_vrrp_dual_master", "Times that another Master was seen.", |c| c.dual_master),
 ];
 
+type OfServer<T> = (&'static str, &'static str, fn(&T) -> u64);
+const VIRTUAL: &[OfServer<VirtualServer>] = &[
+    ("kalived_virtual_server_up", "Whether it has its quorum.", |v| v.up.into()),
+    ("kalived_virtual_server_weight", "Sum of the weights of its servers that take connections.", |v| v.weight),
+    ("kalived_virtual_server_quorum", "Weight that it needs.", |v| v.quorum),
+    ("kalived_virtual_server_sorry", "Whether its sorry server replaces the others.", |v| v.sorry_active.into()),
+    ("kalived_virtual_server_suspended", "Whether its checks rest.", |v| v.suspended.into()),
+    ("kalived_virtual_server_services", "Services that the IPVS table should have.", |v| v.services),
+    ("kalived_virtual_server_services_held", "Of these in the table.", |v| v.services_held),
+];
+const REAL: &[OfServer<RealServer>] = &[
+    ("kalived_real_server_weight", "Its weight now.", |s| s.weight),
+    ("kalived_real_server_checks_failing", "Its health checks whose verdict is down.", |s| {
+        s.checks.iter().filter(|c| c.up == Some(false)).count() as u64
+    }),
+    ("kalived_real_server_check_failures", "Failures in a row that do not count yet.", |s| {
+        s.checks.iter().map(|c| c.failures).sum()
+    }),
+];
+
+/// Names as labels: one that stands there again has its number, because a sample must be unique.
+fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let label = |name: &'a str| {
+        let n = seen.entry(name).or_default();
+        *n += 1;
+        if *n == 1 { name.to_owned() } else { format!("{name} ({n})") }
+    };
+    names.map(label).collect()
+}
+
+fn servers(out: &mut Out, r: &Report) {
+    if let Some(available) = r.ipvs.available {
+        out.family("kalived_ipvs_available", "gauge", "Whether the kernel executes requests for IPVS.");
+        out.sample("kalived_ipvs_available", &[], u8::from(available));
+    }
+    out.family("kalived_ipvs_restored", "counter", "Entries corrected after another program changed them.");
+    out.sample("kalived_ipvs_restored_total", &[], r.ipvs.restored);
+    let names = unique(r.virtual_servers.iter().map(|v| v.name.as_str()));
+    for (name, help, value) in VIRTUAL {
+        out.family(name, "gauge", help);
+        for (v, label) in r.virtual_servers.iter().zip(&names) {
+            out.sample(name, &[("virtual_server", label)], value(v));
+        }
+    }
+    let mut all: Vec<(&RealServer, &str, String)> = Vec::new();
+    for (v, of) in r.virtual_servers.iter().zip(&names) {
+        let labels = unique(v.real_servers.iter().map(|s| s.name.as_str()));
+        all.extend(v.real_servers.iter().zip(labels).map(|(s, label)| (s, of.as_str(), label)));
+    }
+    out.family("kalived_real_server_state", "stateset", "What is known of a real server.");
+    for (s, of, label) in &all {
+        for word in ServerState::WORDS {
+            let labels = [("virtual_server", *of), ("real_server", label), ("kalived_real_server_state", word)];
+            out.sample("kalived_real_server_state", &labels, u8::from(s.state.word() == *word));
+        }
+    }
+    for (name, help, value) in REAL {
+        out.family(name, "gauge", help);
+        for (s, of, label) in &all {
+            out.sample(name, &[("virtual_server", of), ("real_server", label)], value(s));
+        }
+    }
+}
+
 /// The whole text, with its `# EOF`.
 pub fn render(r: &Report) -> String {
     let mut out = Out(String::new());
@@ -87,6 +153,13 @@ pub fn render(r: &Report) -> String {
         for name in Name::WORDS {
             let is = i.conditions.iter().any(|c| c.name.word() == *name);
             put(&mut out, "kalived_vrrp_condition", l, Some(("kalived_vrrp_condition", name)), &u8::from(is));
+        }
+    }
+    out.family("kalived_sync_group_state", "stateset", "State of a sync group.");
+    for g in &r.groups {
+        for s in State::ALL {
+            let labels = [("group", g.name.as_str()), ("kalived_sync_group_state", s.word())];
+            out.sample("kalived_sync_group_state", &labels, u8::from(g.state == s));
         }
     }
     for (name, help, value) in GAUGES {
@@ -136,6 +209,7 @@ pub fn render(r: &Report) -> String {
             out.sample("kalived_tracked_file", &[("name", &t.name)], n);
         }
     }
+    servers(&mut out, r);
     out.0 += "# EOF\n";
     out.0
 }
@@ -143,7 +217,7 @@ pub fn render(r: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Condition, Tracker};
+    use crate::report::{Condition, Group, HealthCheck, Ipvs, Tracker};
     use std::collections::BTreeSet;
 
     #[test]
@@ -154,7 +228,20 @@ mod tests {
         one.counters.rejected.insert("ttl".into(), 3);
         let tracker = Tracker { kind: "script".into(), name: "x".into(), up: Some(false), ..Tracker::default() };
         let two = Instance { name: "c".into(), ..Instance::default() };
-        let text = render(&Report { instances: vec![one, two], trackers: vec![tracker], ..Report::default() });
+        let group = Group { name: "G".into(), state: State::Fault, ..Group::default() };
+        let check = HealthCheck { up: Some(false), failures: 2, ..HealthCheck::default() };
+        let down =
+            RealServer { name: "r".into(), state: ServerState::Down, checks: vec![check], ..RealServer::default() };
+        let real_servers = vec![down, RealServer { name: "r".into(), weight: 7, ..RealServer::default() }];
+        let fwm = VirtualServer { name: "FWM 1".into(), real_servers, services: 1, ..VirtualServer::default() };
+        let text = render(&Report {
+            instances: vec![one, two],
+            trackers: vec![tracker],
+            groups: vec![group],
+            virtual_servers: vec![fwm.clone(), VirtualServer { up: true, ..fwm }],
+            ipvs: Ipvs { available: Some(false), ..Ipvs::default() },
+            ..Report::default()
+        });
         let (mut family, mut families, mut seen) = ("", BTreeSet::new(), BTreeSet::new());
         for line in text.strip_suffix("# EOF\n").expect("the end").lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -179,5 +266,14 @@ mod tests {
         has("family=\"ipv4\",kalived_vrrp_condition=\"DUAL_MASTER\"} 1\n");
         has("family=\"ipv4\",reason=\"ttl\"} 3\n");
         has("kalived_tracker_up{kind=\"script\",name=\"x\"} 0\n");
+        has("kalived_sync_group_state{group=\"G\",kalived_sync_group_state=\"FAULT\"} 1\n");
+        has("kalived_ipvs_available 0\n");
+        has("kalived_virtual_server_up{virtual_server=\"FWM 1\"} 0\n");
+        has("kalived_virtual_server_up{virtual_server=\"FWM 1 (2)\"} 1\n");
+        let server = "{virtual_server=\"FWM 1\",real_server=\"r\"";
+        has(&format!("kalived_real_server_state{server},kalived_real_server_state=\"down\"}} 1\n"));
+        has(&format!("kalived_real_server_checks_failing{server}}} 1\n"));
+        has(&format!("kalived_real_server_check_failures{server}}} 2\n"));
+        has("kalived_real_server_weight{virtual_server=\"FWM 1\",real_server=\"r (2)\"} 7\n");
     }
 }

@@ -44,9 +44,10 @@ pub(crate) fn save(from: OwnedFd, to: &str) -> Result<String, String> {
         ));
     }
     files::replace(path, &out).map_err(|e| format!("cannot write {to}: {e}"))?;
-    let (events, from) = (recording.steps.len(), recording.steps.first());
-    let since = from.map_or_else(String::new, |s| format!(" since {}", when(s.at)));
-    Ok(format!("{events} events{since} are in {to}; `kalived replay {to}` decides them again"))
+    let steps = &recording.steps;
+    let times = steps.first().zip(steps.last());
+    let since = times.map_or_else(String::new, |(a, b)| format!(" since {}, the last at {},", when(a.at), when(b.at)));
+    Ok(format!("{} events{since} are in {to}; `kalived replay {to}` decides them again", steps.len()))
 }
 
 fn when(at: Now) -> String {

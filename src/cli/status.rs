@@ -258,7 +258,7 @@ fn rest(out: &mut String, r: &Report) {
     let n = &r.notifications;
     if n.scripts_running + n.scripts_waiting + n.mails_waiting > 0 {
         lines.push(format!(
-            "notification: {} scripts run, {} wait, {} letters wait",
+            "notification: {} scripts run, {} wait, {} mails wait",
             n.scripts_running, n.scripts_waiting, n.mails_waiting
         ));
     }

@@ -8,6 +8,7 @@
 use super::model::heirs::{self, Routers};
 use super::model::{Config, InstanceConfig};
 use super::node::{Block, Node};
+use super::shown;
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,8 +51,10 @@ pub enum What {
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Field of the model, with the inner blocks that lead to it: "priority", "address 10.0.0.1 prefix".
+    /// Its word in the file, with the inner blocks that lead to it: "priority", "virtual_ipaddress 10.0.0.1 prefix".
     pub field: String,
+    /// The field of the model, without the blocks around it.
+    pub model: String,
     /// Before; `None`: it was not there. A secret is masked.
     pub from: Option<String>,
     /// After; `None`: it is gone.
@@ -112,6 +115,19 @@ pub struct Plan {
 
 /// What is to be done to get from one to the other.
 pub fn diff(old: &Config, new: &Config) -> Plan {
+    // As the daemon does with each configuration: a member tracks what its group tracks.
+    let shared = |config: &Config| {
+        let mut config = config.clone();
+        config.share_group_tracks();
+        config
+    };
+    match [old, new].iter().all(|c| c.sync_groups.is_empty()) {
+        true => plan(old, new),
+        false => plan(&shared(old), &shared(new)),
+    }
+}
+
+fn plan(old: &Config, new: &Config) -> Plan {
     let before: Vec<&InstanceConfig> = old.instances.iter().collect();
     let heirs: Vec<_> = heirs::heirs(&before, &new.instances).into_iter().map(|n| before.get(n?).copied()).collect();
     let pairs = || new.instances.iter().zip(&heirs).filter_map(|(to, from)| Some(((*from)?, to)));
@@ -230,36 +246,37 @@ fn changes(old: &Node, new: &Node) -> What {
         return What::Kept;
     }
     let mut list = Vec::new();
-    compare(&mut list, "", old, new);
+    compare(&mut list, ("", ""), old, new);
     What::Altered(list)
 }
 
-fn compare(out: &mut Vec<Change>, path: &str, old: &Node, new: &Node) {
+// `path`: the words of the file, and the field of the model.
+fn compare(out: &mut Vec<Change>, (path, model): (&str, &str), old: &Node, new: &Node) {
     if old == new {
         return;
     }
-    // `more` is how the model is cut, not a word of the language.
-    let inner = |name: &str| match (path, name) {
-        (path, "more") => path.to_owned(),
-        ("", name) => name.to_owned(),
-        _ => format!("{path} {name}"),
+    let inner = |kind: &str, name: &str| {
+        let word = shown::word(kind, name)?;
+        Some(format!("{path}{}{word}", if path.is_empty() || word.is_empty() { "" } else { " " }))
     };
     match (old, new) {
         (Node::Block(a), Node::Block(b)) if a.kind == b.kind && same_fields(a, b) => {
             for ((name, old), (_, new)) in a.fields.iter().zip(&b.fields) {
-                compare(out, &inner(name), old, new);
+                if let Some(inner) = inner(a.kind, name) {
+                    compare(out, (&inner, name), old, new);
+                }
             }
         }
         (Node::List(a), Node::List(b)) if [a, b].iter().all(|l| l.iter().all(|n| kind_of(n).is_some())) => {
-            lists(out, path, a, b);
+            lists(out, (path, model), a, b);
         }
         _ => {
             let say = |n: &Node| match n {
                 Node::Unset | Node::Skip => None,
                 Node::List(l) if l.is_empty() => None,
-                n => Some(n.to_string()),
+                n => Some(shown::line(n)),
             };
-            out.push(Change { field: path.to_owned(), from: say(old), to: say(new) });
+            out.push(Change { field: path.to_owned(), model: model.to_owned(), from: say(old), to: say(new) });
         }
     }
 }
@@ -269,23 +286,33 @@ fn same_fields(a: &Block, b: &Block) -> bool {
 }
 
 /// Blocks inside a block: found again by identity.
-fn lists(out: &mut Vec<Change>, path: &str, old: &[Node], new: &[Node]) {
+fn lists(out: &mut Vec<Change>, (path, model): (&str, &str), old: &[Node], new: &[Node]) {
     let (before, after) = (by_identity(old), by_identity(new));
     let start = out.len();
-    let name = |key: &Key| format!("{path} {}", key.0);
+    let name = |key: &Key| format!("{path} {}", key.0).trim_start().to_owned();
     for (key, node) in &before.order {
         match after.find(key) {
-            Some(other) => compare(out, &name(key), node, other),
-            None => out.push(Change { field: name(key), from: Some(node.to_string()), to: None }),
+            Some(other) => compare(out, (&name(key), model), node, other),
+            None => out.push(Change {
+                field: path.to_owned(),
+                model: model.to_owned(),
+                from: Some(shown::line(node)),
+                to: None,
+            }),
         }
     }
-    for (key, node) in after.order.iter().filter(|(key, _)| before.find(key).is_none()) {
-        out.push(Change { field: name(key), from: None, to: Some(node.to_string()) });
+    for (_, node) in after.order.iter().filter(|(key, _)| before.find(key).is_none()) {
+        out.push(Change { field: path.to_owned(), model: model.to_owned(), from: None, to: Some(shown::line(node)) });
     }
     if out.len() == start {
         // The same blocks in another order, which adverts show.
         let order = |l: &Blocks<'_>| Some(l.order.iter().map(|(k, _)| k.0.as_str()).collect::<Vec<_>>().join(", "));
-        out.push(Change { field: format!("{path} order"), from: order(&before), to: order(&after) });
+        out.push(Change {
+            field: format!("{path} order"),
+            model: model.to_owned(),
+            from: order(&before),
+            to: order(&after),
+        });
     }
 }
 
@@ -325,10 +352,13 @@ fn kind_of(node: &Node) -> Option<&'static str> {
 /// What identifies a block: the fields of [`KINDS`]; of another kind the first field.
 fn identity(node: &Node) -> String {
     let Node::Block(b) = node else { return node.to_string() };
+    if let Some(check) = shown::check(b) {
+        return check.to_owned();
+    }
     let fields = KINDS.iter().find(|k| k.0 == b.kind).map(|k| k.2);
     let parts: Vec<String> = match fields {
-        Some(names) => names.iter().filter_map(|n| b.get(n)).filter(|n| !n.is_empty()).map(Node::to_string).collect(),
-        None => b.fields.first().map(|f| f.1.to_string()).into_iter().collect(),
+        Some(names) => names.iter().filter_map(|n| b.get(n)).filter(|n| !n.is_empty()).map(shown::line).collect(),
+        None => b.fields.first().map(|f| shown::line(&f.1)).into_iter().collect(),
     };
     parts.join(" ")
 }

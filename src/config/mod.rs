@@ -33,6 +33,7 @@ pub mod report;
 pub mod rtnames;
 pub mod scripts;
 pub mod secure;
+mod shown;
 pub mod source;
 pub mod tree;
 pub mod verdict;

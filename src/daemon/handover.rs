@@ -42,7 +42,7 @@ impl Kept {
 /// Copies memory into memory: the file is the guard's, and no disk is involved.
 fn write_recording(file: &File, bytes: &[u8]) -> Result<(), String> {
     match bytes {
-        [] => Err("nothing is recorded at the moment; try again in a second".to_owned()),
+        [] => Err("nothing is recorded".to_owned()),
         bytes => file.write_all_at(bytes, 0).map_err(|e| e.to_string()),
     }
 }

@@ -32,10 +32,10 @@ pub const fn segment(routers: usize) -> usize {
     if routers > 8 { SEGMENT } else { FEW }
 }
 
-/// Bytes a second above which nothing is recorded: some 3,500 adverts. The ring would then hold only the last second or two, and the
+/// Bytes a second above which recording stops: some 3,500 adverts. The ring would then hold only the last second or two, and the
 /// copies would take a fifth of the processor time of each advert.
 const RATE: usize = 512 << 10;
-/// How long nothing is recorded then.
+/// How long it stops then.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The dump of a core: a ring with the layout of its memory. Only a process of the same program reads it.
@@ -120,15 +120,17 @@ pub struct Tape {
     now: Segment,
     // The number of inputs before those of `old`.
     first: u64,
-    // Too long without a checkpoint, or too much in too short a time: nothing is recorded until the next.
-    torn: bool,
+    // The bytes of `now` up to the end of the last input that is complete.
+    whole: usize,
+    // Too long without a checkpoint, or too much in too short a time: nothing is added until the next checkpoint. What is there stays.
+    stopped: bool,
     // When `now` began, the last input, and when recording may continue.
     began: Instant,
     last: Instant,
     resume: Instant,
 }
 
-/// A segment that has no successor by then, because something was due all the time, ends the recording until there is one.
+/// A segment that has no successor by then, because something was due all the time, stops the recording until there is one.
 const fn longest(segment: usize) -> usize {
     let most = segment + segment / 2;
     if most > FEW { most } else { FEW }
@@ -148,12 +150,22 @@ impl Tape {
         let mut now = Segment::default();
         now.begin(encode(&Born::Born { config, standby, host }), longest(segment));
         let never = Instant::default();
-        Tape { segment, old: Segment::default(), now, first: 0, torn: false, began: never, last: never, resume: never }
+        Tape {
+            segment,
+            old: Segment::default(),
+            now,
+            first: 0,
+            whole: 0,
+            stopped: false,
+            began: never,
+            last: never,
+            resume: never,
+        }
     }
 
     /// Whether a checkpoint is due.
     pub(crate) fn is_full(&self) -> bool {
-        if self.torn { self.last >= self.resume } else { self.now.bytes.len() >= self.segment }
+        if self.stopped { self.last >= self.resume } else { self.now.bytes.len() >= self.segment }
     }
 
     pub(crate) fn event(&mut self, at: Now, event: &Event<'_>) {
@@ -167,25 +179,26 @@ impl Tape {
     }
 
     pub(crate) fn wanted(&mut self, effects: &[Effect]) {
-        self.now.inputs += u64::from(!self.torn);
         self.put(&effects);
+        if !self.stopped {
+            self.now.inputs += 1;
+            self.whole = self.now.bytes.len();
+        }
     }
 
     fn put<T: Serialize>(&mut self, what: &T) {
-        if self.torn {
+        if self.stopped {
             return;
         }
-        // An input whose effects do not fit any more tears the tape as well: nothing is kept of a half.
         if self.now.bytes.len() >= longest(self.segment) || postcard::to_io(what, &mut self.now.bytes).is_err() {
-            self.tear();
+            self.stop();
         }
     }
 
-    fn tear(&mut self) {
-        self.torn = true;
-        self.old.bytes.clear();
-        self.old.base.clear();
-        self.now.bytes.clear();
+    /// Adds nothing until the next checkpoint; an input whose effects are missing is removed.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.now.bytes.truncate(self.whole);
     }
 
     /// Begins another segment, with this world.
@@ -198,27 +211,28 @@ impl Tape {
             World(&'a World),
         }
         let least = Duration::from_secs(1).saturating_mul(self.segment as u32) / RATE as u32;
-        if !self.torn && self.last.since(self.began) < least {
+        if !self.stopped && self.last.since(self.began) < least {
             self.resume = self.last + PAUSE;
-            return self.tear();
+            return self.stop();
         }
         self.began = self.last;
         self.first += self.old.inputs;
         core::mem::swap(&mut self.old, &mut self.now);
-        if core::mem::take(&mut self.torn) {
+        if core::mem::take(&mut self.stopped) {
             self.first += core::mem::take(&mut self.old.inputs);
             self.old.base.clear();
         }
+        self.whole = 0;
         self.now.begin(encode(&Runs::World(world)), longest(self.segment));
     }
 
-    /// The whole ring, for a process of the same program. Empty: the ring is incomplete at present.
+    /// The whole ring, for a process of the same program. Empty: nothing is recorded.
     pub fn dump(&self) -> Vec<u8> {
         let (base, old) = match self.old.base.is_empty() {
             true => (&self.now.base, &[][..]),
             false => (&self.old.base, &self.old.bytes[..]),
         };
-        if self.torn || base.is_empty() {
+        if base.is_empty() {
             return Vec::new();
         }
         KIND.seal(1, |out| {
@@ -315,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_checkpoint_in_time_there_is_nothing_until_the_next() {
+    fn without_a_checkpoint_in_time_nothing_is_added_until_the_next() {
         let (mut w, mut fx) = (world(FEW), Effects::default());
         let mut n = 0;
         while recorded_at_all(&w) {
@@ -326,6 +340,8 @@ mod tests {
             n += 1;
             assert!(n < 1000, "it has a bound");
         }
+        let before = recorded(&w).expect("what was there stays");
+        assert_eq!((before.first, before.steps.len() as u64), (0, n - 1), "all but the one that did not fit");
         assert!(w.tape().is_some_and(|t| t.now.bytes.len() <= longest(FEW) && t.is_full()));
         w.handle(at(n), Event::Signal(Signal::Hup), &mut fx);
         w.checkpoint();
@@ -345,7 +361,7 @@ mod tests {
             hup(&mut w, &mut fx, 0);
         }
         w.checkpoint();
-        assert!(!recorded_at_all(&w));
+        assert!(!recorded_at_all(&w) && recorded(&w).is_some_and(|r| !r.steps.is_empty()));
         for n in [1, 59, 60] {
             hup(&mut w, &mut fx, n);
             w.checkpoint();
@@ -356,7 +372,7 @@ mod tests {
     }
 
     fn recorded_at_all(w: &World) -> bool {
-        w.tape().is_some_and(|t| !t.torn)
+        w.tape().is_some_and(|t| !t.stopped)
     }
 
     #[test]

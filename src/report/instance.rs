@@ -109,13 +109,13 @@ record! {
 record! {
     /// A change of state.
     pub struct Transition {
-        /// When.
+        /// When the state changed.
         pub at: Moment,
         /// The state before.
         pub from: State,
         /// The state after.
         pub to: State,
-        /// Why.
+        /// The cause, as in the log.
         pub cause: String,
     }
 }

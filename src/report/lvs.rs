@@ -67,7 +67,7 @@ record! {
 record! {
     /// A health check of a real server.
     pub struct HealthCheck {
-        /// Its kind, as in the log: TCP_CHECK.
+        /// Its kind in keepalived's words of the log: TCP_CHECK, HTTP_CHECK, SSL_CHECK (HTTP_GET, SSL_GET), ICMP CHECK, Misc check.
         pub kind: String,
         /// It succeeds; null: it has not ended yet.
         pub up: Option<bool>,

@@ -24,6 +24,8 @@ pub const MAX_V3: Duration = Duration::from_millis(40_950);
 const FIXED: usize = 8;
 /// Bytes of version 2's authentication data, present whatever its type.
 const AUTH_DATA: usize = 8;
+/// The type of authentication with an Authentication Header.
+const AUTH_AH: u8 = 2;
 /// The one message type there is.
 const ADVERTISEMENT: u8 = 1;
 
@@ -186,7 +188,7 @@ pub fn checksum_ok(version: Version, mode: ChecksumMode, src: IpAddr, dst: IpAdd
 
 /// A packet (or, of IPv6, a message) of version 2 with a password, with another one in its place; `None`: there is none in it. The checksum
 /// is changed by as much, so that it is right if it was right before (RFC 1624). What is too short for its address list has its
-/// password at the end.
+/// password at the end. With an Authentication Header the field is zero and no password.
 pub fn mask_auth(packet: &[u8], stand_in: &mut dyn FnMut([u8; AUTH_DATA]) -> [u8; AUTH_DATA]) -> Option<Vec<u8>> {
     let first = *packet.first()?;
     let start = match first >> 4 {
@@ -203,6 +205,9 @@ pub fn mask_auth(packet: &[u8], stand_in: &mut dyn FnMut([u8; AUTH_DATA]) -> [u8
     let at =
         if listed + AUTH_DATA <= message.len() { listed } else { message.len().checked_sub(AUTH_DATA)?.max(FIXED) };
     let old: [u8; AUTH_DATA] = message.get(at..)?.first_chunk().copied()?;
+    if kind == AUTH_AH && old == [0; AUTH_DATA] {
+        return None;
+    }
     let new = stand_in(old);
     let mut out = packet.to_vec();
     let body = out.get_mut(start..)?;
@@ -318,7 +323,7 @@ fn put_message(out: &mut BytesMut, spec: &AdvertSpec<'_>, addrs: &[IpAddr]) {
     let (auth_kind, auth_data) = match spec.auth {
         Auth::None => (0, [0; AUTH_DATA]),
         Auth::Pass(secret) => (1, *secret),
-        Auth::Ah(_) => (2, [0; AUTH_DATA]),
+        Auth::Ah(_) => (AUTH_AH, [0; AUTH_DATA]),
     };
     let version: u8 = if spec.version == Version::V2 { 2 } else { 3 };
     out.put_u8((version << 4) | ADVERTISEMENT);

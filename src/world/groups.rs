@@ -182,11 +182,13 @@ impl World {
             self.say_group(now, key);
         }
         let Some(g) = self.groups.all.get_mut(key) else { return };
+        // It continues for another process, or no decision was necessary: as at a start with a member that cannot run.
         let resumed = did.is_none();
         (g.state, g.since) = (state, now);
         g.cause = did.as_ref().map(|(_, why)| why.clone()).unwrap_or_default();
-        if resumed && let Some(vi) = g.members.first().and_then(|vr| self.instances.get(*vr)) {
-            g.since = vi.since();
+        if resumed {
+            let there = g.members.iter().filter_map(|vr| self.instances.get(*vr)).filter(|vi| vi.state() == state);
+            g.since = there.map(Instance::since).max_by_key(|since| since.mono).unwrap_or(now);
         }
         if state == State::Init {
             return;

@@ -7,7 +7,7 @@ use crate::effect::Packets;
 use crate::record::Tape;
 use crate::record::file::Hidden;
 
-/// Real servers of a world that is written in the midst of a run: some 300 bytes each, so that it takes a slow processor a millisecond.
+/// Most real servers of a world that is written in the midst of a run: some 300 bytes each, so that it takes a slow processor a millisecond.
 const RECORDED_SERVERS: usize = 500;
 
 impl World {
@@ -23,12 +23,12 @@ impl World {
 
     /// When the tape is full, the next part of it begins here: with all that this world is. Called when nothing else is due.
     pub fn checkpoint(&mut self) {
-        // Tens of thousands of real servers would be written at once: then the recording ends with the present part.
-        if self.lvs.farm().sizes()[1] > RECORDED_SERVERS {
-            return;
-        }
         if let Some(mut tape) = self.tape.take_if(|t| t.is_full()) {
-            tape.turn_over(self);
+            match self.lvs.farm().sizes()[1] > RECORDED_SERVERS {
+                // Tens of thousands of real servers would be written at once: the recording ends with the present part.
+                true => tape.stop(),
+                false => tape.turn_over(self),
+            }
             self.tape = Some(tape);
         }
     }

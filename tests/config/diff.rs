@@ -44,8 +44,8 @@ fn settings_are_named_with_both_values() {
             + "global_defs {\n router_id here\n}\n"),
         "~ global_defs\n      router_id: not set -> here\n\
          ~ vrrp_instance a\n      priority: 100 -> 150\n      advert_int: 1 s -> 2 s\n      \
-         vips 10.0.0.1: addr 10.0.0.1 prefix 24 -> not set\n      vips 10.0.0.2 prefix: 24 -> 25\n      \
-         vips 10.0.0.3: not set -> addr 10.0.0.3 prefix 32\n\
+         virtual_ipaddress: 10.0.0.1/24 -> not set\n      virtual_ipaddress 10.0.0.2 prefix: 24 -> 25\n      \
+         virtual_ipaddress: not set -> 10.0.0.3/32\n\
          virtual routers: 0 kept, 1 altered, 0 added, 0 removed\n\
          other blocks: 0 kept, 1 altered, 0 added, 0 removed\n",
     );
@@ -53,7 +53,7 @@ fn settings_are_named_with_both_values() {
     says(
         &instance("a", 1, "", &["10.0.0.1", "10.0.0.2"]),
         &instance("a", 1, "", &["10.0.0.2", "10.0.0.1"]),
-        "~ vrrp_instance a\n      vips order: 10.0.0.1, 10.0.0.2 -> 10.0.0.2, 10.0.0.1\n\
+        "~ vrrp_instance a\n      virtual_ipaddress order: 10.0.0.1, 10.0.0.2 -> 10.0.0.2, 10.0.0.1\n\
          virtual routers: 0 kept, 1 altered, 0 added, 0 removed\nother blocks: 1 kept, 0 altered, 0 added, 0 removed\n",
     );
 }
@@ -67,7 +67,7 @@ fn a_secret_is_compared_and_never_shown() {
     let plan = plan(&with("geheim"), &with("secret"));
     assert_eq!(
         plan.to_string(),
-        "~ vrrp_instance a\n      auth: ******** -> ********\n\
+        "~ vrrp_instance a\n      authentication: ******** -> ********\n\
          virtual routers: 0 kept, 1 altered, 0 added, 0 removed\nother blocks: 1 kept, 0 altered, 0 added, 0 removed\n"
     );
     let json = plan.json().to_string();
@@ -119,9 +119,9 @@ fn swapped_vrids_are_two_changes_and_nothing_is_removed() {
     says(
         &a,
         &b,
-        "~ vrrp_instance a\n      vrid: 1 -> 2\n      (same VRID 2 on eth0: adopts the state of b)\n\
+        "~ vrrp_instance a\n      virtual_router_id: 1 -> 2\n      (same VRID 2 on eth0: adopts the state of b)\n\
          \x20     (same VRID 1 on eth0: goes on as b)\n\
-         ~ vrrp_instance b\n      vrid: 2 -> 1\n      (same VRID 2 on eth0: goes on as a)\n\
+         ~ vrrp_instance b\n      virtual_router_id: 2 -> 1\n      (same VRID 2 on eth0: goes on as a)\n\
          \x20     (same VRID 1 on eth0: adopts the state of a)\n\
          virtual routers: 0 kept, 2 altered, 0 added, 0 removed\n\
          other blocks: 1 kept, 0 altered, 0 added, 0 removed\n",
@@ -142,4 +142,41 @@ fn there_and_back_are_mirror_images() {
     }
     assert_eq!(there["altered"][0]["changes"][0], serde_json::json!({"field": "priority", "from": "7", "to": "100"}));
     assert_eq!(there["adopted"][0]["virtual_router_id"], 2);
+}
+
+/// What a group tracks its members track: a reload that removes the group alters them, and the plan says so.
+#[test]
+fn a_group_that_goes_alters_its_members() {
+    let three = ["A", "B", "C"].map(|n| instance(n, n.as_bytes()[0], "", &[])).concat();
+    let base = format!("vrrp_script s {{\n script \"/bin/true\"\n weight 5\n}}\n{three}");
+    let group = "vrrp_sync_group G {\n group {\n A\n B\n }\n track_script {\n s weight -10\n }\n}\n";
+    let plan = plan(&format!("{base}{group}"), &base);
+    assert_eq!((plan.routers.kept, plan.routers.altered), (1, 2), "{plan}");
+    assert!(plan.to_string().contains("~ vrrp_instance A\n      track_script: s weight -10 -> not set\n"), "{plan}");
+}
+
+/// Lines read as in the file.
+#[test]
+fn changes_are_named_in_the_words_of_the_file() {
+    let with = |routes: &str| instance("a", 1, &format!("virtual_routes {{\n{routes}\n}}"), &["10.0.0.1"]);
+    let (old, new) = ("198.51.100.0/24 via 10.0.0.9 dev eth0 no_track", "198.51.101.0/24 dev eth0 metric 5");
+    let routes = plan(&with(old), &with(new)).to_string();
+    for line in
+        ["198.51.100.0/24 via 10.0.0.9 dev eth0 no_track -> not set", "not set -> 198.51.101.0/24 dev eth0 metric 5"]
+    {
+        assert!(routes.contains(&format!("      virtual_routes: {line}\n")), "{routes}");
+    }
+    let server = |host: u8, more: &str| format!("real_server 198.18.0.{host} 80 {{\n{more}\nTCP_CHECK {{\n}}\n}}\n");
+    let with = |servers: &[String]| {
+        format!("virtual_server 198.18.0.1 80 {{\nprotocol TCP\ndelay_loop 6\n{}}}\n", servers.concat())
+    };
+    let (old, new) = (with(&[server(2, ""), server(3, "")]), with(&[server(2, "delay_loop 9"), server(4, "")]));
+    let servers = plan(&old, &new).to_string();
+    for line in [
+        "real_server 198.18.0.2 80 delay_loop: not set -> 9 s",
+        "real_server: 198.18.0.3 80 -> not set",
+        "real_server: not set -> 198.18.0.4 80",
+    ] {
+        assert!(servers.contains(&format!("      {line}\n")), "{servers}");
+    }
 }

@@ -1,7 +1,7 @@
 //! keepalived's dump files, read as their readers do: one test for each row of `docs/readers.md` that needs no daemon.
 
 use kalived::config::load;
-use kalived::config::model::Config;
+use kalived::config::model::{Auth, Config};
 use kalived::config::source::{FileError, Files};
 use kalived::guard::dump;
 use kalived::process::dump::Kind;
@@ -218,6 +218,12 @@ fn the_json_file_has_every_key() {
     );
     assert_eq!((&one["vipset"], &two["vipset"], &two["nopreempt"]), (&false.into(), &true.into(), &true.into()));
     assert_eq!((&one["auth_type"], &one["auth_data"], &two["auth_type"]), (&1.into(), &"********".into(), &0.into()));
+    let mut ah = config("");
+    ah.instances[0].auth = Auth::Ah(*b"secret\0\0");
+    let of = |kind| dump::render(kind, &report(), &ah).unwrap();
+    assert!(
+        of(Kind::Json).contains("\"auth_type\":2") && of(Kind::Data).contains("   Authentication type = IPSEC_AH\n")
+    );
     assert_eq!((&one["script_master"], &one["track_script"][1]), (&"'/usr/bin/true' 'x'".into(), &"chk2".into()));
     assert_eq!(two["vips"][0], "192.0.2.110 dev eth1 scope global set");
     let v2 = dump::render(Kind::Json, &report(), &config("json_version 2")).unwrap();

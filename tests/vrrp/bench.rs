@@ -6,6 +6,9 @@ use kalived::config::model::{Auth, ChecksumMode, Config, Family, InstanceConfig,
 use kalived::effect::{AdvertFx, ConnFx, Effect, Effects, GuardFx, HelperFx, NetFx, NetOp, SockFx};
 use kalived::event::{AddrInfo, AdvertEv, Errno, Event, HelperEv, Link, NetEv, RxMeta, Signal, SockEv};
 use kalived::id::{SockKey, VrKey};
+use kalived::record::file::Recording;
+use kalived::record::replay::replay;
+use kalived::record::{self, Tape};
 use kalived::time::{Duration, Instant, Now, Wall};
 use kalived::timers::Due;
 use kalived::vrrp::State;
@@ -168,6 +171,22 @@ impl Bench {
     pub fn start(&mut self) {
         self.event(Event::Start);
         self.dump();
+    }
+    /// From now on its world is recorded, in segments of so many bytes. Only before the first event.
+    pub fn record(&mut self, config: &Config, segment: usize) {
+        self.world.set_host("host");
+        self.world.record(Tape::new(config, false, "host", segment));
+    }
+    /// The recording, after it was written to a file and read, is decided again. Returns it.
+    pub fn replayed(&self) -> Recording {
+        let read = || {
+            let dump = self.world.tape().expect("a tape").dump();
+            let mut recording = record::read(&dump).expect("a ring");
+            recording.hide_secrets();
+            Recording::decode(&recording.encode()).expect("a recording")
+        };
+        replay(read(), |_| 0, &mut |_, _| {}).unwrap_or_else(|differs| panic!("{differs}"));
+        read()
     }
     pub fn dump(&mut self) {
         self.event(Event::Net(NetEv::DumpBegin));

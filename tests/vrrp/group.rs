@@ -161,6 +161,24 @@ fn one_that_hears_a_better_master_takes_the_others_along() {
     }
 }
 
+/// Its members are in FAULT or still wait for an address, so the group decides nothing.
+#[test]
+fn a_group_that_starts_in_fault_has_its_time() {
+    for down in [0, 1] {
+        let mut b = cold(&pair(100, 100));
+        b.links[down].up = false;
+        let began = b.now;
+        b.start();
+        b.run(S);
+        assert_eq!(
+            (b.world.groups()[0].state, b.world.groups()[0].since.wall),
+            (Fault, began.wall),
+            "{:?}",
+            states(&b)
+        );
+    }
+}
+
 /// Trap 40, and what happens to one interface happens to all.
 #[test]
 fn one_that_cannot_run_keeps_the_others_from_running() {
@@ -177,6 +195,9 @@ fn one_that_cannot_run_keeps_the_others_from_running() {
     let group = b.world.report(now).groups.swap_remove(0);
     assert_eq!((group.name.as_str(), group.state, group.members.join(" ")), ("G", Fault, "A B".to_owned()));
     assert_eq!(group.reasons, "B (interface eth1 down)");
+    let details: Vec<String> =
+        b.world.report(now).instances.iter().flat_map(|i| &i.conditions).map(|c| c.detail.clone()).collect();
+    assert_eq!(details, ["another member of vrrp_sync_group G cannot run", "interface eth1 down"]);
     assert_eq!(b.logged("(A) Entering FAULT STATE: vrrp_sync_group G: B is in FAULT (interface eth1 down)"), 1);
     // One more reason, one less: not all are gone.
     b.up(ETH0, false);

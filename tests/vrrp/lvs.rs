@@ -14,6 +14,7 @@ use kalived::effect::{ConnFx, Effect, LvsFx, LvsOp};
 use kalived::event::{Errno, Event, GuardEv, LvsEv, Stream};
 use kalived::id::ConnKey;
 use kalived::lvs::director::NEXT_TURN;
+use kalived::record::Base;
 use kalived::snapshot::Snapshot;
 use kalived::time::Duration;
 use kalived::vrrp::State;
@@ -535,4 +536,53 @@ fn a_failed_server_whose_check_a_reload_replaces_is_back_when_the_new_one_succee
     assert!(!changed.iter().any(|c| c.contains("10.0.0.11")), "not because it was edited: {changed:?}");
     let out = b.live(5 * S, &[], &[other]);
     assert!(out.iter().any(|(_, c)| c == "New 10.0.0.11 w1"), "{out:?}");
+}
+
+/// `n` real servers with TCP_CHECKs.
+fn many(n: u32) -> VirtualServer {
+    let web = web();
+    let one = web.real_servers[0].clone();
+    let real = |n: u32| RealServer { addr: std::net::Ipv4Addr::from(0x0a00_0100 + n).into(), ..one.clone() };
+    VirtualServer { real_servers: (0..n).map(real).collect(), ..web }
+}
+
+fn recorded(servers: u32, seconds: u32, segment: usize) -> Bench {
+    let config = Config { instances: vec![every(100, false)], ..Config::default() };
+    let mut b = Bench::of(World::new(config.clone()));
+    b.record(&config, segment);
+    b.start();
+    b.offered();
+    let service = [many(servers)];
+    b.serve(&service, &[]);
+    for _ in 0..seconds {
+        b.live(S, &[12], &service);
+        b.world.checkpoint();
+    }
+    b
+}
+
+#[test]
+fn a_recording_from_a_checkpoint_has_the_checks() {
+    let recording = recorded(20, 20, 3_000).replayed();
+    assert!(recording.first > 0 && matches!(recording.base, Base::World(_)), "from its start");
+}
+
+/// So many that no checkpoint is made in the midst of a run: what was recorded until then stays, and ends with a whole input.
+#[test]
+fn with_too_many_real_servers_a_recording_ends_and_stays() {
+    let mut b = recorded(501, 4, 30_000);
+    let recording = b.replayed();
+    assert!(recording.first == 0 && matches!(recording.base, Base::Born { .. }) && recording.steps.len() > 10);
+    let before = b.world.tape().expect("a tape").dump();
+    assert!(before.len() < 1 << 20, "it has a bound");
+    b.live(S, &[], &[many(501)]);
+    assert!(b.world.tape().expect("a tape").dump() == before, "nothing is added");
+    // A reload with few of them: it is recorded again.
+    b.offered();
+    b.serve(&[many(20)], &[]);
+    b.run(S);
+    b.world.checkpoint();
+    b.live(S, &[], &[many(20)]);
+    let recording = b.replayed();
+    assert!(recording.first > 0 && matches!(recording.base, Base::World(_)) && !recording.steps.is_empty());
 }

@@ -8,6 +8,7 @@ use kalived::config::model::vrrp::{AntiReplay, Hmac, HmacKey, HmacMode};
 use kalived::config::model::{Auth, Config, InstanceConfig, Version};
 use kalived::effect::{Effect, GuardFx};
 use kalived::event::{Event, GuardEv, RxMeta, SockEv};
+use kalived::record::Base;
 use kalived::time::{Duration, Instant};
 use kalived::vrrp::State;
 use kalived::vrrp::advert::Reject;
@@ -346,5 +347,23 @@ fn secrets_are_not_shown() {
     for cfg in ways() {
         let text = format!("{cfg:?}");
         assert!(!text.contains("kalived1") && !text.contains(KEY) && !text.contains("000102"), "{text}");
+    }
+}
+
+/// A recording from a checkpoint on: with other keys in it, every decision is the same.
+#[test]
+fn a_recording_from_a_checkpoint_has_other_keys_and_the_same_decisions() {
+    for cfg in ways() {
+        let config = Config { instances: vec![cfg], ..Config::default() };
+        let mut b = Bench::of(World::new(config.clone()));
+        b.record(&config, 100);
+        b.start();
+        for _ in 0..20 {
+            b.run(Duration::from_secs(1));
+            b.world.checkpoint();
+        }
+        assert_eq!(b.state(), State::Master);
+        let recording = b.replayed();
+        assert!(recording.first > 0 && matches!(recording.base, Base::World(_)), "from its start");
     }
 }

@@ -202,7 +202,12 @@ fn instance(out: &mut Out, i: &Instance, report: &Report, config: &Config) {
     }
     out.item("Promote_secondaries", on(c.more.promote_secondaries));
     if i.version == 2 {
-        out.item("Authentication type", if c.auth == Auth::None { "none" } else { "SIMPLE_PASSWORD" });
+        let kind = match c.auth {
+            Auth::None => "none",
+            Auth::Pass(_) => "SIMPLE_PASSWORD",
+            Auth::Ah(_) => "IPSEC_AH",
+        };
+        out.item("Authentication type", kind);
         if c.auth != Auth::None {
             out.item("Password", "********");
         }

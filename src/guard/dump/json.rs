@@ -116,7 +116,12 @@ fn data(i: &Instance, cfg: Option<&InstanceConfig>) -> Value {
             put(key, json!(all));
         }
     }
-    put("auth_type", json!(u8::from(c.auth != Auth::None)));
+    let kind = match c.auth {
+        Auth::None => 0,
+        Auth::Pass(_) => 1,
+        Auth::Ah(_) => 2,
+    };
+    put("auth_type", json!(kind));
     if c.auth != Auth::None {
         put("auth_data", json!("********"));
     }

@@ -50,8 +50,8 @@ pub struct Pace {
     pub rise: u32,
     /// `warmup`: the first start is within this time.
     pub warmup: Duration,
-    /// `fast_interval`: from one start to the next while a result may change the verdict; without it there is no name for it in the digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// `fast_interval`: from one start to the next while a result may change the verdict.
+    #[serde(default)]
     pub fast: Option<Duration>,
     /// `connect_timeout`: for the whole look, from its start to its last byte.
     pub timeout: Duration,
@@ -166,11 +166,21 @@ fn one() -> u32 {
     1
 }
 
+/// Postcard writes into memory and can encode every type that is used here.
+fn encoded<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).unwrap_or_default()
+}
+
 impl CheckSpec {
     /// A hash of this specification: the same in every process for equal ones. It is no secret and is never compared with hostile input.
     pub fn digest(&self) -> [u8; 16] {
-        // Postcard writes into memory and can encode every type that is used here.
-        Md5::digest(postcard::to_stdvec(self).unwrap_or_default()).into()
+        let CheckSpec { backend, pace, source, what, log_all } = self;
+        let Pace { interval, retry_delay, retries, rise, warmup, fast, timeout } = &**pace;
+        // Snapshots of releases without `fast_interval` name their checks by a digest without it: where it is not used it is left out.
+        let fast = fast.map_or_else(Vec::new, |fast| encoded(&Some(fast)));
+        let pace = encoded(&(interval, retry_delay, retries, rise, warmup));
+        let all = [encoded(backend), pace, fast, encoded(timeout), encoded(&(source, what, log_all))];
+        Md5::digest(all.concat()).into()
     }
 
     /// What is equal in both is held once from now on: there are tens of thousands of checks, of few kinds.
@@ -338,4 +348,25 @@ fn page(vs: &VirtualServer, rs: &RealServer, http: &HttpCheck, url: &Url, to: So
     let status = if url.status.is_empty() { vec![(200, 299)] } else { url.status.clone() };
     let compliant = url.tls_compliant.unwrap_or(http.tls_compliant);
     Ok(Page { path, request, sni: name.cloned(), compliant, status, digest: url.digest, regex })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(fast: Option<Duration>) -> CheckSpec {
+        let to = SocketAddr::from(([10, 0, 0, 1], 80));
+        let s = Duration::from_secs;
+        let pace = Pace { interval: s(6), retry_delay: s(1), retries: 3, rise: 2, warmup: s(6), fast, timeout: s(5) };
+        let source = Source { mark: 7, ..Source::default() };
+        CheckSpec { backend: to, pace: pace.into(), source: source.into(), what: What::Tcp(to), log_all: false }
+    }
+
+    /// The next process finds the verdict of a check by its digest: it is the same in every release.
+    #[test]
+    fn the_digest_of_a_check_never_changes() {
+        let hex = |spec: &CheckSpec| spec.digest().map(|b| format!("{b:02x}")).concat();
+        assert_eq!(hex(&spec(None)), "28f27b1168ac3a8afd16bc6af650e404");
+        assert_eq!(hex(&spec(Some(Duration::from_secs(1)))), "96b29d719af036d02879157be1113e68");
+    }
 }

@@ -95,7 +95,7 @@ impl Instance {
             add(Name::DualMaster, Some(dual.since), seen, look);
         }
         match self.state {
-            State::Fault => add(Name::Fault, Some(self.since), self.fault_list(), String::new()),
+            State::Fault => add(Name::Fault, Some(self.since), self.why_fault(), String::new()),
             State::Init => {
                 let why =
                     if let SockState::Failed(e) = self.sock { text::errno(e) } else { "not started yet".to_owned() };

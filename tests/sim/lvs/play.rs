@@ -5,6 +5,7 @@
 
 use super::draw::{Drawn, File, Kind};
 use super::table::{self, Entries};
+use crate::recording::through_a_file;
 use crate::rng::Rng;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -12,6 +13,8 @@ use kalived::config::model::lvs::{Part, parts};
 use kalived::effect::{ConnFx, Effect, Effects, GuardFx, LvsFx, LvsOp, NetFx, Peer};
 use kalived::event::{ChildEnd, Errno, Event, GuardEv, Link, LvsEv, NetEv, Signal, Stream};
 use kalived::id::{ChildKey, ConnKey};
+use kalived::record::Tape;
+use kalived::record::replay::replay;
 use kalived::snapshot::Snapshot;
 use kalived::time::{Instant, Now, Wall};
 use kalived::wire::netlink::ipvs::{Act, Destination, DestinationKey, Forward, Protocol, Service, ServiceKey};
@@ -61,6 +64,8 @@ pub struct Outcome {
     pub sorry: u64,
     /// How often another program changed an entry of kalived.
     pub restored: u64,
+    /// Events of recordings that begin with a checkpoint and were decided again.
+    pub replayed: u64,
 }
 
 /// What a server does.
@@ -113,6 +118,7 @@ impl Ord for Item {
 }
 
 pub(super) struct Sim {
+    seed: u64,
     pub(super) drawn: Drawn,
     pub(super) now: Instant,
     rng: Rng,
@@ -150,9 +156,10 @@ pub fn run(seed: u64, lie: Option<Lie>) -> Outcome {
     let drawn = Drawn::new(seed);
     let now = Instant(5_000_000_000);
     let mut sim = Sim {
+        seed,
         now,
         rng: Rng::stream(seed, 0x4c_50_4c, 0),
-        world: World::new(drawn.config()),
+        world: born(&drawn, false, seed),
         life: 0,
         inbox: VecDeque::new(),
         turn_at: None,
@@ -180,6 +187,16 @@ pub fn run(seed: u64, lie: Option<Lie>) -> Outcome {
     sim.play();
     sim.out.hash = sim.hasher.finish();
     sim.out
+}
+
+/// The world of a new process. That of every other seed is recorded, in segments that fill many times.
+fn born(drawn: &Drawn, standby: bool, seed: u64) -> World {
+    let mut world = if standby { World::standby(drawn.config()) } else { World::new(drawn.config()) };
+    if seed % 2 == 0 {
+        world.set_host("host");
+        world.record(Tape::new(&drawn.config(), standby, "host", 4_000));
+    }
+    world
 }
 
 /// A service of another program.
@@ -214,9 +231,24 @@ impl Sim {
         let calm = self.drawn.down_within() + LOOK * 3 + self.drawn.program * 8;
         self.until(self.now + calm);
         self.calm();
+        self.replay();
         self.complete(Completion::Term);
         self.until(self.now + Duration::from_secs(30));
         self.gone(self.ended);
+    }
+
+    /// The recording of the process is decided again.
+    fn replay(&mut self) {
+        let Some(tape) = self.world.tape() else { return };
+        let again = through_a_file(tape).and_then(|recording| {
+            let first = recording.first;
+            let n = replay(recording, |_| 0, &mut |_, _| {}).map_err(|differs| differs.to_string())?;
+            Ok(if first > 0 { n } else { 0 })
+        });
+        match again {
+            Ok(n) => self.out.replayed += n,
+            Err(why) => self.violate(format!("recording: {why}")),
+        }
     }
 
     pub(super) fn say(&mut self, what: String) {
@@ -331,6 +363,7 @@ impl Sim {
             }
         }
         self.world.check_invariants();
+        self.world.checkpoint();
         if let Some(s) = self.world.snapshot(now) {
             self.snapshot = Some(s);
         }
@@ -607,7 +640,7 @@ impl Sim {
         match self.snapshot.take().filter(|_| resumes) {
             Some(snapshot) => self.resume(snapshot, Some(self.now)),
             None => {
-                self.world = World::new(self.drawn.config());
+                self.world = born(&self.drawn, false, self.seed);
                 self.begin();
             }
         }
@@ -615,7 +648,7 @@ impl Sim {
 
     fn resume(&mut self, snapshot: Snapshot, dead_since: Option<Instant>) {
         let snapshot = Snapshot::decode(&snapshot.encode()).expect("what was written is read");
-        self.world = World::standby(self.drawn.config());
+        self.world = born(&self.drawn, true, self.seed);
         self.begin();
         self.complete(Completion::Go(Some(Box::new(snapshot)), dead_since));
     }
