@@ -262,6 +262,7 @@ impl Director {
             LvsEv::Reply { req: TIMEOUTS, result } => self.timeouts.on_reply(now, result).into_iter().collect(),
             LvsEv::Reply { req: SYNC, result } => self.sync.on_reply(now, result).into_iter().collect(),
             LvsEv::Reply { req, result } => self.table.on_reply(now, req, result, &self.farm),
+            LvsEv::Room(_) => Vec::new(),
         };
         self.rearm(cx);
         notes.into_iter().map(Happened::Note).collect()

@@ -45,6 +45,9 @@ macro_rules! checks {
 
 impl World {
     pub(super) fn on_lvs(&mut self, now: Now, event: LvsEv, fx: &mut Effects) {
+        if let LvsEv::Room(connections) = event {
+            return self.checks.set_room(connections);
+        }
         let config = matches!(event, LvsEv::Config(_));
         let base = &self.base;
         let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_event(event, base, cx));
