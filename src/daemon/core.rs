@@ -12,6 +12,7 @@ use crate::effect::{Effect, Effects};
 use crate::event::{Event, LvsEv};
 use crate::exit::ExitCode;
 use crate::lvs::check::CONNECTIONS;
+use crate::lvs::sync;
 use crate::note::{Level, Note};
 use crate::process::args;
 use crate::process::image::image_with_header;
@@ -94,6 +95,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
     let process = config.global.process.clone();
+    let synced = sync::is_configured(&config);
     let ipvs_namespace = config.root.net_namespace_ipvs.clone();
     if let Some(name) = config.global.more.core_name() {
         child::set_name_to(name);
@@ -128,7 +130,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     notes.extend(outcome.refused.into_iter().map(|l| (Level::Warning, l)));
     let parts = Parts::new(image, &header);
     exec.inbox.extend(make_room(&mut exec.streams, parts.any(), &mut notes));
-    let offered = exec.offer(parts);
+    let offered = exec.offer(parts, synced);
     exec.inbox.extend(offered);
     let mut fx = Effects::default();
     for (level, text) in notes {

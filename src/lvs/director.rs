@@ -126,6 +126,10 @@ impl Director {
             kernel => Some(kernel == Kernel::Open),
         }
     }
+    /// How often something in the kernel was put right that another program had changed.
+    pub fn restored(&self) -> u64 {
+        self.table.restored() + self.sync.restored()
+    }
     /// Whether there is no virtual server, no entry of the table, and no work left.
     pub fn is_empty(&self) -> bool {
         self.farm.is_empty() && self.table.is_empty() && self.config == Config::Read
@@ -248,12 +252,17 @@ impl Director {
                 if let [Message::Timeouts(found)] = &*messages {
                     self.timeouts.on_found(*found);
                 }
+                for message in &messages {
+                    if let Message::Daemon(daemon) = message {
+                        self.sync.on_found(daemon.clone());
+                    }
+                }
                 self.table.on_found(messages, &self.farm);
                 Vec::new()
             }
             LvsEv::Synced { complete } => {
                 self.table.on_synced(now, complete);
-                Vec::new()
+                self.sync.on_synced(complete)
             }
             LvsEv::Reply { req: FLUSH, result } => {
                 self.flushing = false;
@@ -306,7 +315,7 @@ impl Director {
         self.timeouts.set(if none { Timeouts::default() } else { self.new_timeouts });
         match self.kernel {
             Kernel::Open => self.table.look_now(cx.now.mono),
-            Kernel::Closed | Kernel::Without if !self.farm.is_empty() => self.open(false, cx),
+            Kernel::Closed | Kernel::Without if !self.farm.is_empty() || self.sync.is_wanted() => self.open(false, cx),
             _ => {}
         }
     }
@@ -380,7 +389,10 @@ impl Director {
         self.farm.at(cx.now);
         self.farm.on_ramps(&mut self.table);
         if self.kernel == Kernel::Open {
-            self.table.work(now, &self.farm, cx.fx);
+            let sync = self.sync.is_wanted();
+            if self.table.work(now, &self.farm, sync, cx.fx) {
+                self.sync.begin_read();
+            }
         }
         self.rearm(cx);
         turn

@@ -170,6 +170,12 @@ pub fn no_sync(start: bool, interface: &str, e: Errno) -> Note {
         format!("lvs_sync_daemon: synchronisation of connections cannot be {what}: {why}; it is tried again"),
     )
 }
+/// A thread of `lvs_sync_daemon` is not as it was started.
+pub fn sync_changed(master: bool, runs: bool) -> Note {
+    let role = if master { "master" } else { "backup" };
+    let what = if runs { "started" } else { "stopped" };
+    note(Level::Warning, format!("lvs_sync_daemon: the {role} thread was {what} by another program; putting it right"))
+}
 /// `ha_suspend`.
 pub fn suspended(is: bool, addr: IpAddr, of: &str) -> Note {
     let text = match is {
