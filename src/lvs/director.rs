@@ -5,7 +5,7 @@
 //! virtual servers have no effect, one line in the log reports it, and the virtual routers run.
 
 use super::check::{Standing, Wanted};
-use super::farm::{Farm, Happened};
+use super::farm::{Farm, Happened, Usable};
 use super::pace::{self, Pace};
 use super::sync::Sync;
 use super::table::Table;
@@ -18,7 +18,7 @@ use crate::config::model::lvs::{PART_SERVERS, Part};
 use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
 use crate::event::{ChildEnd, Errno, LvsEv, ReqId};
 use crate::id::{RsKey, VsKey};
-use crate::snapshot::RampShot;
+use crate::snapshot::{RampShot, SinceShot};
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
 use crate::wire::netlink::ipvs::{Message, ServiceKey, Timeouts};
@@ -37,6 +37,9 @@ const FLUSH: ReqId = ReqId(4 << 56);
 const TIMEOUTS: ReqId = ReqId(4 << 56 | 1);
 /// Number of the requests of [`Sync`].
 const SYNC: ReqId = ReqId(4 << 56 | 2);
+
+/// Quorums that are notified in one turn when the table can be used.
+const TOLD: usize = 16;
 
 /// What the director may touch.
 pub struct Cx<'a> {
@@ -169,6 +172,22 @@ impl Director {
     pub fn inherit(&mut self, services: Vec<ServiceKey>, undecided: Vec<(Box<str>, bool)>) {
         self.table.inherit(services);
         self.farm.inherit(undecided);
+    }
+    /// Since when things are as they are, at most so many records, for the next process; and whether quorums were not told so far, because
+    /// the kernel has no IPVS.
+    pub fn since_shots(&self, most: usize) -> (Vec<SinceShot>, bool) {
+        (self.farm.shots_of_since(most), self.farm.usable() == Usable::No)
+    }
+    /// The same of the previous process.
+    pub fn inherit_since(&mut self, shots: Vec<SinceShot>, untold: bool) {
+        self.farm.inherit_since(shots);
+        if untold {
+            self.farm.inherit_untold();
+        }
+    }
+    /// Quorums that were gained before the table could be used, some in each turn.
+    pub fn take_told(&mut self) -> Vec<Happened> {
+        self.farm.tell(TOLD)
     }
     /// Real servers whose weight grew in the previous process (`slow_start`).
     pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
@@ -334,6 +353,7 @@ impl Director {
         match result {
             Ok(()) => {
                 self.kernel = Kernel::Open;
+                self.farm.set_usable(true);
                 if core::mem::take(&mut self.complained) {
                     cx.fx.note(text::ipvs_there());
                 }
@@ -350,6 +370,7 @@ impl Director {
             }
             Err(errno) => {
                 self.kernel = Kernel::Without;
+                self.farm.set_usable(false);
                 self.again = Some(cx.now.mono + ASK_AGAIN);
                 if !core::mem::replace(&mut self.complained, true) {
                     cx.fx.note(text::no_ipvs(errno, self.loading));
@@ -440,7 +461,7 @@ impl Director {
 
     fn rearm(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let waits = self.config == Config::Next || self.farm.has_checks();
+        let waits = self.config == Config::Next || self.farm.has_checks() || self.farm.has_untold();
         let next = if waits {
             Some(self.pace.want(now))
         } else {

@@ -21,13 +21,16 @@ use crate::config::model::setting::Script;
 use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
-use crate::snapshot::RampShot;
-use crate::time::{Instant, Now};
+use crate::snapshot::{RampShot, SinceShot};
+use crate::time::{Instant, Now, Wall};
 use crate::vrrp::change::Subject;
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+/// Characters of a reason that is taken over from another process.
+const LONGEST_WHY: usize = 300;
 
 /// Changes in order, for the log and the notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,38 @@ pub struct Told {
     pub mailed: Option<bool>,
     /// Why, as text.
     pub cause: String,
+}
+
+/// Whether the kernel's table can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Usable {
+    /// It was not asked yet.
+    #[default]
+    Unknown,
+    /// There is none.
+    No,
+    /// Yes.
+    Yes,
+}
+
+/// Quorums that nobody was told of, because nothing is served before the kernel's table can be used: `quorum_up` may announce a route.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct Untold {
+    usable: Usable,
+    // The same in the previous process: what it had was not told.
+    before: bool,
+    of: BTreeSet<VsKey>,
+}
+
+impl Untold {
+    // It is gained or lost. True: that is not to be told.
+    fn quorum(&mut self, vs: VsKey, up: bool) -> bool {
+        if up && self.usable != Usable::Yes {
+            self.of.insert(vs);
+            return true;
+        }
+        !up && self.of.remove(&vs)
+    }
 }
 
 /// Settings that few real servers have.
@@ -140,6 +175,12 @@ pub struct Farm {
     // `nftables_ipvs`.
     #[serde(default)]
     pub(super) marks: Allotment,
+    // Quorums that wait for the kernel's table.
+    #[serde(default)]
+    pub(super) untold: Untold,
+    // What the previous process knew of virtual servers and real servers, until a configuration is read.
+    #[serde(default)]
+    since_before: Vec<SinceShot>,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
@@ -187,7 +228,7 @@ impl Virtual {
         Happened::Told(Box::new(Told { who, up, scripts, mailed: self.cfg.smtp_alert, cause: cause.to_owned() }))
     }
     // Notifications of a new one; of its servers only where the file asks for them (`rs_init_notifies`).
-    fn told_at_start(&self, servers_too: bool) -> Vec<Happened> {
+    fn told_at_start(&self, servers_too: bool, quorum_too: bool) -> Vec<Happened> {
         let mut happened = Vec::new();
         if servers_too {
             let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
@@ -198,6 +239,9 @@ impl Virtual {
         let (quorum, hysteresis) = self.pool.quorum();
         let sum = self.pool.sum();
         let note = if self.pool.is_up() {
+            if !quorum_too {
+                return happened;
+            }
             text::quorum(true, quorum, hysteresis, sum, &self.name)
         } else if self.pool.is_sorry() {
             text::starts_down(quorum, hysteresis, sum, &self.name)
@@ -211,11 +255,11 @@ impl Virtual {
         happened
     }
     // Notifications of one that is removed.
-    fn told_at_end(&self, why: &str) -> Vec<Happened> {
+    fn told_at_end(&self, why: &str, quorum_too: bool) -> Vec<Happened> {
         let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
         let mut happened: Vec<Happened> =
             serving.map(|(place, s)| self.told_server(&s.key, Some(place), false, why)).collect();
-        if self.pool.is_up() {
+        if self.pool.is_up() && quorum_too {
             happened.push(self.told_quorum(false, why));
         }
         happened
@@ -294,9 +338,10 @@ impl Farm {
         let some: Vec<_> = self.unchecked.drain(..most.min(self.unchecked.len())).collect();
         some.into_iter().map(|(server, checks)| (server, self.wanted_checks(server, checks))).collect()
     }
-    /// Drops the checks that were not taken.
+    /// Drops the checks that were not taken, and the quorums that were not told.
     pub fn forget_checks(&mut self) {
         self.unchecked.clear();
+        self.untold.of.clear();
     }
     /// Whether there are more of them.
     pub fn has_checks(&self) -> bool {
@@ -319,6 +364,38 @@ impl Farm {
     /// The mark of a virtual server with a group (`nftables_ipvs`).
     pub fn mark(&self, vs: VsKey) -> Option<u32> {
         self.marks.of(&id_of(&self.virtuals.get(vs)?.cfg))
+    }
+    /// Whether the kernel's table can be used, from now on.
+    pub fn set_usable(&mut self, usable: bool) {
+        self.untold.usable = if usable { Usable::Yes } else { Usable::No };
+        self.changes += 1;
+    }
+    /// Whether it can be.
+    pub fn usable(&self) -> Usable {
+        self.untold.usable
+    }
+    /// The table of the previous process could not be used, and what it knew of quorums was not told.
+    pub fn inherit_untold(&mut self) {
+        self.untold.before = true;
+    }
+    /// Whether quorums wait to be told.
+    pub fn has_untold(&self) -> bool {
+        self.untold.usable == Usable::Yes && !self.untold.of.is_empty()
+    }
+    /// The table can be used: the quorums that were gained before are told, at most so many of them.
+    pub fn tell(&mut self, most: usize) -> Vec<Happened> {
+        let mut happened = Vec::new();
+        if self.untold.usable != Usable::Yes {
+            return happened;
+        }
+        for _ in 0..most {
+            let Some(of) = self.untold.of.pop_first() else { break };
+            if let Some(vs) = self.virtuals.get_mut(of).filter(|vs| vs.pool.is_up()) {
+                vs.since = self.now;
+                happened.extend(vs.told_at_start(false, true));
+            }
+        }
+        happened
     }
     /// Whether programs are notified of the states that follow from a configuration.
     pub fn tells(&self) -> bool {
@@ -435,10 +512,11 @@ impl Farm {
             None => {
                 let vs = self.add(id, cfg, servers, extra);
                 self.resume_ramps_of(vs);
+                let up = self.virtuals.get(vs).is_some_and(|v| v.pool.is_up());
+                let held = up && (self.told || self.untold.before) && self.untold.quorum(vs, true);
                 if self.told {
-                    happened.extend(
-                        self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies)).into_iter().flatten(),
-                    );
+                    let told = self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies, !held));
+                    happened.extend(told.into_iter().flatten());
                 }
                 vs
             }
@@ -630,7 +708,8 @@ impl Farm {
             self.suspending.retain(|(_, vs)| *vs != of);
             let Some(vs) = self.virtuals.remove(of) else { continue };
             happened.push(Happened::Note(text::removed(&vs.name)));
-            happened.extend(vs.told_at_end("it is no longer in the configuration"));
+            let told = !self.untold.of.remove(&of);
+            happened.extend(vs.told_at_end("it is no longer in the configuration", told));
             for rs in vs.reals {
                 self.reals.remove(rs);
                 self.unchecked.push_back((rs, Vec::new()));
@@ -650,6 +729,53 @@ impl Farm {
     pub fn inherit(&mut self, undecided: Vec<(Box<str>, bool)>) {
         self.before = undecided;
     }
+    /// Since when virtual servers and real servers have their states, and why: at most so many records, those that are down first.
+    pub fn shots_of_since(&self, most: usize) -> Vec<SinceShot> {
+        let at = |now: Now| (now.mono.0, now.wall.0);
+        let of_virtual = |(id, vs): (&Box<str>, &Virtual)| SinceShot {
+            of: id.clone(),
+            server: None,
+            up: vs.pool.is_up(),
+            at: at(vs.since),
+            born: at(vs.born),
+            why: Box::default(),
+        };
+        let virtuals = || self.by_id.iter().filter_map(|(id, vs)| Some((id, self.virtuals.get(*vs)?)));
+        let servers = |up: bool| {
+            virtuals().flat_map(move |(id, vs)| {
+                vs.changed.iter().filter_map(move |(server, (since, why))| {
+                    let s = vs.pool.servers().get(self.whose(*server)?.1).filter(|s| s.verdict.serves() == up)?;
+                    let server = Some((s.key.addr, s.key.port));
+                    Some(SinceShot { server, up, at: at(*since), why: why.clone(), ..of_virtual((id, vs)) })
+                })
+            })
+        };
+        virtuals().map(of_virtual).chain(servers(false)).chain(servers(true)).take(most).collect()
+    }
+    /// The same of the previous process: see [`Farm::resume_quorum`].
+    pub fn inherit_since(&mut self, shots: Vec<SinceShot>) {
+        self.since_before = shots;
+    }
+    // What has the state that it had in the previous process has it since then.
+    fn resume_since(&mut self) {
+        let now = self.now;
+        let time = |(mono, wall): (u64, u64)| Now { mono: Instant(mono).min(now.mono), wall: Wall(wall).min(now.wall) };
+        for shot in core::mem::take(&mut self.since_before) {
+            let Some(vs) = self.by_id.get(&shot.of).and_then(|of| self.virtuals.get_mut(*of)) else { continue };
+            vs.born = time(shot.born);
+            match shot.server {
+                None if vs.pool.is_up() == shot.up => vs.since = time(shot.at),
+                None => {}
+                Some((addr, port)) => {
+                    let place = vs.pool.place(&DestinationKey { addr, port });
+                    let server = place.and_then(|place| vs.pool.servers().get(place).zip(vs.reals.get(place)));
+                    if let Some((_, rs)) = server.filter(|(s, _)| s.verdict.serves() == shot.up) {
+                        vs.changed.insert(*rs, (time(shot.at), shot.why.chars().take(LONGEST_WHY).collect()));
+                    }
+                }
+            }
+        }
+    }
     /// A configuration was read, and its real servers have the verdicts of the previous process, which has notified the quorum already.
     pub fn resume_quorum(&mut self, table: &mut Table) {
         for (id, up) in core::mem::take(&mut self.before) {
@@ -657,6 +783,7 @@ impl Farm {
             let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.resume(up)).unwrap_or_default();
             let _ = self.apply(of, changes, "", table);
         }
+        self.resume_since();
     }
 
     /// The state of a real server and what its checks add to the weight that the file gives it, from now on.
@@ -692,6 +819,6 @@ impl Farm {
     /// The process ends: the notifications of virtual servers with `omega`, and of their servers.
     pub fn omega(&self) -> Vec<Happened> {
         let last = self.virtuals.iter().filter(|(_, vs)| vs.cfg.omega);
-        last.flat_map(|(_, vs)| vs.told_at_end("kalived stops")).collect()
+        last.flat_map(|(of, vs)| vs.told_at_end("kalived stops", !self.untold.of.contains(&of))).collect()
     }
 }

@@ -107,6 +107,8 @@ impl World {
     pub(super) fn on_lvs_due(&mut self, now: Now, fx: &mut Effects) {
         let turn = lvs!(self, now, fx, |lvs, cx| lvs.on_due(cx));
         if turn && self.phase == Phase::Running {
+            let told = self.lvs.take_told();
+            self.after_lvs(now, told, fx);
             self.give_checks(now, fx);
             lvs!(self, now, fx, |lvs, cx| lvs.go_on(cx));
         }

@@ -132,6 +132,12 @@ impl Bench {
         self.settle();
     }
 
+    /// All checks were taken: what the previous process knew holds.
+    pub fn resume(&mut self) {
+        self.with(|d, cx| d.resume_quorum(cx));
+        self.settle();
+    }
+
     pub fn stop(&mut self) {
         let more = self.more.clone();
         let happened = self.with(|d, cx| d.stop(&more, cx));
@@ -187,6 +193,8 @@ impl Bench {
 
     fn due(&mut self) {
         if self.with(|d, cx| d.on_due(cx)) {
+            let told = self.director.take_told();
+            self.note(told);
             self.take_checks();
             self.with(|d, cx| d.go_on(cx));
         }

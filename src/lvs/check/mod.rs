@@ -263,7 +263,7 @@ impl Checks {
         if let Some(shot) = self.memory.remove(&digest) {
             one.resume(&shot);
         } else if !self.succeeded.is_empty() && self.succeeded.remove(&digests::begin(&digest)) {
-            one.resume(&CheckShot { spec: digest, up: true, failures: 0, value: None });
+            one.resume(&CheckShot { spec: digest, up: true, ..CheckShot::default() });
         }
         if let What::Never(why) = &one.spec.what {
             one.words = why.to_string().into();
