@@ -674,3 +674,23 @@ fn only_what_comes_into_the_pool_or_leaves_it_is_said_to() {
     b.verdict(0, 0, true);
     assert_eq!(said(&mut b), 1);
 }
+
+#[test]
+fn a_reload_that_changes_three_of_300_servers_requests_three_changes() {
+    let servers = |changed: i32| -> Vec<RealServer> {
+        let one = |n: u16| {
+            let [high, low] = n.to_be_bytes();
+            let weight = if n % 100 == 50 { changed } else { 1 };
+            RealServer { addr: [10, 78, high, low].into(), port: 80, weight: Some(weight), ..RealServer::default() }
+        };
+        (0..300).map(one).collect()
+    };
+    let mut b = Bench::new();
+    b.load(&[], &[web(&servers(1))]);
+    assert_eq!(b.lines().len(), 301);
+    b.asked.clear();
+    b.load(&[], &[web(&servers(7))]);
+    b.later(Duration::from_secs(60));
+    assert_eq!(b.asked.len(), 3, "{:?}", b.asked);
+    assert!(b.asked.iter().all(|a| a.starts_with("Set ") && a.ends_with("w7")), "{:?}", b.asked);
+}
