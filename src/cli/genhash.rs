@@ -382,7 +382,11 @@ mod tests {
     fn long_options_may_be_shortened_and_a_url_may_have_a_blank() {
         let job = parse(&words("--serv 127.0.0.1 --po=80 --ur /a --use-v h --verb --use-ss")).unwrap();
         assert!(job.verbose && job.tls && !job.sni && job.host.as_deref() == Some("h"));
-        for bad in ["--use-s --serv 1.2.3.4 --po 80 --ur /", "--p 80 --serv 1.2.3.4 --ur /", "-- --serv 1.2.3.4 --po 80 --ur /"] {
+        for bad in [
+            "--use-s --serv 1.2.3.4 --po 80 --ur /",
+            "--p 80 --serv 1.2.3.4 --ur /",
+            "-- --serv 1.2.3.4 --po 80 --ur /",
+        ] {
             assert!(parse(&words(bad)).is_err(), "{bad}");
         }
         let all = ["-s", "127.0.0.1", "-p", "80", "-u", "/a b"].map(str::to_owned);

@@ -182,13 +182,7 @@ pub fn says_at_start(name: &str) -> bool {
 }
 
 /// Looks for those in the table that are wanted by their name. `host`: `None` when this machine does not matter.
-pub fn run(
-    loaded: &Loaded,
-    host: Option<Machine<'_>>,
-    which: impl Fn(&str) -> bool,
-    strict: bool,
-    diags: &mut Diags,
-) {
+pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, which: impl Fn(&str) -> bool, strict: bool, diags: &mut Diags) {
     let Loaded { config, sources: src, tracked, said, .. } = loaded;
     let mut found = Diags::default();
     for lint in LINTS {

@@ -245,8 +245,7 @@ impl Guard {
     /// Logs the messages of a compiler.
     pub(super) fn say_messages(&mut self, compiler: &Compiler, what: Say) {
         let messages = compiler.messages();
-        let said: BTreeSet<String> =
-            messages.iter().filter(|n| entry::says_once(n)).map(|n| n.text.clone()).collect();
+        let said: BTreeSet<String> = messages.iter().filter(|n| entry::says_once(n)).map(|n| n.text.clone()).collect();
         for note in messages {
             let known = match what {
                 Say::News => self.reloads.notes.contains(&note.text) && entry::says_once(&note),

@@ -396,7 +396,9 @@ impl Director {
     }
     /// The same when its checks are set; a result of the previous process is not notified again.
     pub fn on_standing(&mut self, server: RsKey, standing: Standing, cx: &mut Cx<'_>) -> Vec<Happened> {
+        self.farm.set_quiet(!self.farm.tells());
         let happened = self.on_result(server, standing, "its checks say so", cx);
+        self.farm.set_quiet(false);
         if self.farm.tells() { happened } else { Vec::new() }
     }
 

@@ -6,6 +6,8 @@
 //! for each family of its members (`marks.rs`).
 
 mod changes;
+mod since;
+mod told;
 
 use super::check::{CheckSpec, Standing, Wanted};
 use super::marks::Allotment;
@@ -22,15 +24,15 @@ use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
 use crate::snapshot::{RampShot, SinceShot};
-use crate::time::{Instant, Now, Wall};
+use crate::time::{Instant, Now};
 use crate::vrrp::change::Subject;
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Characters of a reason that is taken over from another process.
-const LONGEST_WHY: usize = 300;
+use told::Untold;
+pub use told::Usable;
 
 /// Changes in order, for the log and the notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,38 +56,6 @@ pub struct Told {
     pub mailed: Option<bool>,
     /// Why, as text.
     pub cause: String,
-}
-
-/// Whether the kernel's table can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Usable {
-    /// It was not asked yet.
-    #[default]
-    Unknown,
-    /// There is none.
-    No,
-    /// Yes.
-    Yes,
-}
-
-/// Quorums that nobody was told of, because nothing is served before the kernel's table can be used: `quorum_up` may announce a route.
-#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(super) struct Untold {
-    usable: Usable,
-    // The same in the previous process: what it had was not told.
-    before: bool,
-    of: BTreeSet<VsKey>,
-}
-
-impl Untold {
-    // It is gained or lost. True: that is not to be told.
-    fn quorum(&mut self, vs: VsKey, up: bool) -> bool {
-        if up && self.usable != Usable::Yes {
-            self.of.insert(vs);
-            return true;
-        }
-        !up && self.of.remove(&vs)
-    }
 }
 
 /// Settings that few real servers have.
@@ -177,7 +147,7 @@ pub struct Farm {
     pub(super) marks: Allotment,
     // Quorums that wait for the kernel's table.
     #[serde(default)]
-    pub(super) untold: Untold,
+    untold: Untold,
     // What the previous process knew of virtual servers and real servers, until a configuration is read.
     #[serde(default)]
     since_before: Vec<SinceShot>,
@@ -216,54 +186,6 @@ impl Draft {
 }
 
 impl Virtual {
-    fn told_server(&self, key: &DestinationKey, place: Option<usize>, up: bool, cause: &str) -> Happened {
-        let extra = place.and_then(|place| self.extra.get(&place)).cloned().unwrap_or_default();
-        let who = Subject::RealServer { server: self.destination_name(key), of: self.name.to_string() };
-        let mailed = extra.smtp_alert;
-        Happened::Told(Box::new(Told { who, up, scripts: extra.scripts, mailed, cause: cause.to_owned() }))
-    }
-    fn told_quorum(&self, up: bool, cause: &str) -> Happened {
-        let who = Subject::VirtualServer(self.name.to_string());
-        let scripts = [self.cfg.quorum_up.clone(), self.cfg.quorum_down.clone()];
-        Happened::Told(Box::new(Told { who, up, scripts, mailed: self.cfg.smtp_alert, cause: cause.to_owned() }))
-    }
-    // Notifications of a new one; of its servers only where the file asks for them (`rs_init_notifies`).
-    fn told_at_start(&self, servers_too: bool, quorum_too: bool) -> Vec<Happened> {
-        let mut happened = Vec::new();
-        if servers_too {
-            let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
-            happened.extend(
-                serving.map(|(place, s)| self.told_server(&s.key, Some(place), true, "it is in the configuration")),
-            );
-        }
-        let (quorum, hysteresis) = self.pool.quorum();
-        let sum = self.pool.sum();
-        let note = if self.pool.is_up() {
-            if !quorum_too {
-                return happened;
-            }
-            text::quorum(true, quorum, hysteresis, sum, &self.name)
-        } else if self.pool.is_sorry() {
-            text::starts_down(quorum, hysteresis, sum, &self.name)
-        } else {
-            // Until the first result, nothing is known.
-            return happened;
-        };
-        let cause = text::cause(&note);
-        happened.push(Happened::Note(note));
-        happened.push(self.told_quorum(self.pool.is_up(), &cause));
-        happened
-    }
-    // Notifications of one that is removed.
-    fn told_at_end(&self, why: &str, quorum_too: bool) -> Vec<Happened> {
-        let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
-        let mut happened: Vec<Happened> =
-            serving.map(|(place, s)| self.told_server(&s.key, Some(place), false, why)).collect();
-        if self.pool.is_up() && quorum_too {
-            happened.push(self.told_quorum(false, why));
-        }
-        happened
-    }
     // The forwarding of a key of the pool; for the key of the sorry server, that one's.
     fn forward(&self, key: &DestinationKey) -> Forward {
         let server = self.pool.place(key).and_then(|place| self.pool.servers().get(place)).map(|s| s.shape.forward);
@@ -364,38 +286,6 @@ impl Farm {
     /// The mark of a virtual server with a group (`nftables_ipvs`).
     pub fn mark(&self, vs: VsKey) -> Option<u32> {
         self.marks.of(&id_of(&self.virtuals.get(vs)?.cfg))
-    }
-    /// Whether the kernel's table can be used, from now on.
-    pub fn set_usable(&mut self, usable: bool) {
-        self.untold.usable = if usable { Usable::Yes } else { Usable::No };
-        self.changes += 1;
-    }
-    /// Whether it can be.
-    pub fn usable(&self) -> Usable {
-        self.untold.usable
-    }
-    /// The table of the previous process could not be used, and what it knew of quorums was not told.
-    pub fn inherit_untold(&mut self) {
-        self.untold.before = true;
-    }
-    /// Whether quorums wait to be told.
-    pub fn has_untold(&self) -> bool {
-        self.untold.usable == Usable::Yes && !self.untold.of.is_empty()
-    }
-    /// The table can be used: the quorums that were gained before are told, at most so many of them.
-    pub fn tell(&mut self, most: usize) -> Vec<Happened> {
-        let mut happened = Vec::new();
-        if self.untold.usable != Usable::Yes {
-            return happened;
-        }
-        for _ in 0..most {
-            let Some(of) = self.untold.of.pop_first() else { break };
-            if let Some(vs) = self.virtuals.get_mut(of).filter(|vs| vs.pool.is_up()) {
-                vs.since = self.now;
-                happened.extend(vs.told_at_start(false, true));
-            }
-        }
-        happened
     }
     /// Whether programs are notified of the states that follow from a configuration.
     pub fn tells(&self) -> bool {
@@ -728,53 +618,6 @@ impl Farm {
     /// The virtual servers that were undecided in the previous process: see [`Farm::resume_quorum`].
     pub fn inherit(&mut self, undecided: Vec<(Box<str>, bool)>) {
         self.before = undecided;
-    }
-    /// Since when virtual servers and real servers have their states, and why: at most so many records, those that are down first.
-    pub fn shots_of_since(&self, most: usize) -> Vec<SinceShot> {
-        let at = |now: Now| (now.mono.0, now.wall.0);
-        let of_virtual = |(id, vs): (&Box<str>, &Virtual)| SinceShot {
-            of: id.clone(),
-            server: None,
-            up: vs.pool.is_up(),
-            at: at(vs.since),
-            born: at(vs.born),
-            why: Box::default(),
-        };
-        let virtuals = || self.by_id.iter().filter_map(|(id, vs)| Some((id, self.virtuals.get(*vs)?)));
-        let servers = |up: bool| {
-            virtuals().flat_map(move |(id, vs)| {
-                vs.changed.iter().filter_map(move |(server, (since, why))| {
-                    let s = vs.pool.servers().get(self.whose(*server)?.1).filter(|s| s.verdict.serves() == up)?;
-                    let server = Some((s.key.addr, s.key.port));
-                    Some(SinceShot { server, up, at: at(*since), why: why.clone(), ..of_virtual((id, vs)) })
-                })
-            })
-        };
-        virtuals().map(of_virtual).chain(servers(false)).chain(servers(true)).take(most).collect()
-    }
-    /// The same of the previous process: see [`Farm::resume_quorum`].
-    pub fn inherit_since(&mut self, shots: Vec<SinceShot>) {
-        self.since_before = shots;
-    }
-    // What has the state that it had in the previous process has it since then.
-    fn resume_since(&mut self) {
-        let now = self.now;
-        let time = |(mono, wall): (u64, u64)| Now { mono: Instant(mono).min(now.mono), wall: Wall(wall).min(now.wall) };
-        for shot in core::mem::take(&mut self.since_before) {
-            let Some(vs) = self.by_id.get(&shot.of).and_then(|of| self.virtuals.get_mut(*of)) else { continue };
-            vs.born = time(shot.born);
-            match shot.server {
-                None if vs.pool.is_up() == shot.up => vs.since = time(shot.at),
-                None => {}
-                Some((addr, port)) => {
-                    let place = vs.pool.place(&DestinationKey { addr, port });
-                    let server = place.and_then(|place| vs.pool.servers().get(place).zip(vs.reals.get(place)));
-                    if let Some((_, rs)) = server.filter(|(s, _)| s.verdict.serves() == shot.up) {
-                        vs.changed.insert(*rs, (time(shot.at), shot.why.chars().take(LONGEST_WHY).collect()));
-                    }
-                }
-            }
-        }
     }
     /// A configuration was read, and its real servers have the verdicts of the previous process, which has notified the quorum already.
     pub fn resume_quorum(&mut self, table: &mut Table) {

@@ -3,8 +3,8 @@
 //! Read first: `farm.rs`. The weight is a share of the server's own, worked out anew from the time that has passed; the quorum counts all of
 //! it. Since when a server is back is left to the next process.
 
-use super::farm::Usable;
 use super::farm::Farm;
+use super::farm::Usable;
 use super::pool::{Change, Verdict};
 use super::shape::{id_of, track_prefix};
 use super::table::Table;

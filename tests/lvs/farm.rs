@@ -663,12 +663,16 @@ fn only_what_comes_into_the_pool_or_leaves_it_is_said_to() {
     assert_eq!((b.lines().len(), said(&mut b)), (3, 0));
     b.verdict(0, 0, true);
     assert_eq!((b.lines().len(), said(&mut b)), (3, 0));
-    let told = b.happened.iter().filter(|h| matches!(h, Happened::Told(t) if matches!(t.who, Subject::RealServer { .. })));
+    let told =
+        b.happened.iter().filter(|h| matches!(h, Happened::Told(t) if matches!(t.who, Subject::RealServer { .. })));
     assert_eq!(told.count(), 2, "notified all the same");
     // One that was awaited, and fails.
     let mut b = Bench::new();
     let awaited = |host| RealServer { checks: vec![Check::default()], ..real(host, 1) };
-    b.load(&[], &[VirtualServer { pace: Pace { alpha: Some(true), ..Pace::default() }, ..web(&[awaited(11), awaited(12)]) }]);
+    b.load(
+        &[],
+        &[VirtualServer { pace: Pace { alpha: Some(true), ..Pace::default() }, ..web(&[awaited(11), awaited(12)]) }],
+    );
     b.verdict(0, 0, false);
     assert_eq!(said(&mut b), 0);
     b.verdict(0, 0, true);

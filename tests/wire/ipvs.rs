@@ -134,7 +134,8 @@ fn what_is_missing_is_an_error() {
 fn a_thread_of_synchronisation_is_read_as_it_was_written() {
     for group in [None, Some("224.0.0.81".parse().unwrap()), Some("ff02::51".parse::<IpAddr>().unwrap())] {
         for master in [true, false] {
-            let one = SyncDaemon { master, interface: "eth1".into(), id: 255, max_len: 1472, group, port: 8848, ttl: 7 };
+            let one =
+                SyncDaemon { master, interface: "eth1".into(), id: 255, max_len: 1472, group, port: 8848, ttl: 7 };
             let bytes = body(|o| sync_daemon(o, FAMILY_ID, 7, true, &one));
             assert_eq!(read(&bytes, None), Ok(Message::Daemon(one)));
             assert!((5..bytes.len()).all(|n| !matches!(read(&bytes[..n], None), Ok(Message::Daemon(_)))));

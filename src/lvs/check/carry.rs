@@ -142,7 +142,13 @@ impl Checks {
             ChildEnd::Signaled(n) => (one.value, Err(failed(format!("due to signal {n}")))),
             ChildEnd::NotStarted(e) => {
                 let words = format!("could not be started: {}", crate::words::errno(e));
-                (one.value, Err(Failure { words: words.into(), cause: if e == Errno::EAGAIN { Cause::Host } else { Cause::Server } }))
+                (
+                    one.value,
+                    Err(Failure {
+                        words: words.into(),
+                        cause: if e == Errno::EAGAIN { Cause::Host } else { Cause::Server },
+                    }),
+                )
             }
         };
         match kills {
