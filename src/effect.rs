@@ -349,6 +349,8 @@ pub enum LvsFx {
     /// Dump all services, or the destinations of one: [`LvsEv::Found`](crate::event::LvsEv::Found)…, then
     /// [`LvsEv::Synced`](crate::event::LvsEv::Synced). One at a time.
     Dump(Option<ServiceKey>),
+    /// Dump all services, then the threads of connection synchronisation.
+    DumpWithSync,
 }
 
 /// A change of the filter: one transaction.

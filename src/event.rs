@@ -232,6 +232,9 @@ pub enum LvsEv {
         /// What the kernel said.
         result: Result<(), Errno>,
     },
+    /// Health checks may have so many connections at a time: fewer than [`CONNECTIONS`](crate::lvs::check::CONNECTIONS), because of the limit
+    /// of open files.
+    Room(usize),
 }
 
 /// From the line to the guard.

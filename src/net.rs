@@ -46,6 +46,8 @@ impl Errno {
     pub const ENETDOWN: Errno = Errno(100);
     /// No buffer space available.
     pub const ENOBUFS: Errno = Errno(105);
+    /// Too many open files.
+    pub const EMFILE: Errno = Errno(24);
     /// Connection timed out: no answer came in time.
     pub const ETIMEDOUT: Errno = Errno(110);
     /// The operation was cancelled.

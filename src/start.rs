@@ -244,7 +244,7 @@ fn start(options: &Options) -> u8 {
             startup,
             rest: Some(Box::new(loaded)),
             incomplete,
-            notes: entries.into_iter().filter(|n| n.level >= Level::Notice).map(|n| n.text).collect(),
+            notes: entries.into_iter().filter(entry::says_once).map(|n| n.text).collect(),
         });
         Ok((guard, go))
     });

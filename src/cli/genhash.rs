@@ -102,6 +102,18 @@ pub fn main(words: &[String]) -> ExitCode {
     }
 }
 
+// A long option, or the beginning of the only one that begins so, as getopt_long(3) has it; and whether a value follows.
+fn long_option(name: &str) -> Result<(char, bool), Option<String>> {
+    let mut found = OPTIONS.iter().filter(|(_, long, _)| long.starts_with(name));
+    let whole = OPTIONS.iter().find(|(_, long, _)| *long == name);
+    match (whole.or(found.next()), found.next()) {
+        (Some((short, _, takes)), None) => Ok((*short, *takes)),
+        (Some((short, long, takes)), Some(_)) if *long == name => Ok((*short, *takes)),
+        (Some(_), Some(_)) => Err(Some(format!("option --{name} is ambiguous"))),
+        (None, _) => Err(Some(format!("unknown option --{name}"))),
+    }
+}
+
 // The error is what is to be said before the usage.
 fn parse(words: &[String]) -> Result<Job, Option<String>> {
     let (mut server, mut port, mut url, mut host) = (None, None, None, None);
@@ -138,15 +150,13 @@ fn parse(words: &[String]) -> Result<Job, Option<String>> {
     while let Some(word) = rest.next() {
         if let Some(long) = word.strip_prefix("--") {
             let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v.to_owned())));
-            let Some((short, _, takes)) = OPTIONS.iter().find(|(_, l, _)| *l == name) else {
-                return Err(Some(format!("unknown option --{name}")));
-            };
+            let (short, takes) = long_option(name)?;
             let value = match (takes, value) {
                 (true, None) => rest.next().cloned().ok_or_else(|| Some(format!("--{name} needs a value")))?,
                 (true, Some(value)) => value,
                 (false, _) => String::new(),
             };
-            set(*short, &value)?;
+            set(short, &value)?;
             continue;
         }
         let Some(letters) = word.strip_prefix('-').filter(|l| !l.is_empty()) else {
@@ -178,9 +188,10 @@ fn parse(words: &[String]) -> Result<Job, Option<String>> {
         _ => return Err(Some(format!("protocol `{protocol}`: 1.0, 1.0c or 1.1"))),
     };
     let (Some(server), Some(port), Some(url)) = (server, port, url) else { return Err(None) };
+    // keepalived's genhash sends blanks as they are, and so do its checks.
     for text in [Some(&url), host.as_ref()].into_iter().flatten() {
-        if text.is_empty() || !text.bytes().all(|b| b > b' ' && b != 0x7f) {
-            return Err(Some(format!("a blank or a control character in {text:?}")));
+        if text.is_empty() || text.bytes().any(|b| b < b' ' || b == 0x7f) {
+            return Err(Some(format!("a control character in {text:?}")));
         }
     }
     let to = SocketAddr::new(server, u16::try_from(port).unwrap_or(0));
@@ -364,6 +375,23 @@ mod tests {
         {
             assert!(parse(&words(bad)).is_err(), "{bad}");
         }
+    }
+
+    // As getopt_long(3), and as Debian's genhash sends it.
+    #[test]
+    fn long_options_may_be_shortened_and_a_url_may_have_a_blank() {
+        let job = parse(&words("--serv 127.0.0.1 --po=80 --ur /a --use-v h --verb --use-ss")).unwrap();
+        assert!(job.verbose && job.tls && !job.sni && job.host.as_deref() == Some("h"));
+        for bad in [
+            "--use-s --serv 1.2.3.4 --po 80 --ur /",
+            "--p 80 --serv 1.2.3.4 --ur /",
+            "-- --serv 1.2.3.4 --po 80 --ur /",
+        ] {
+            assert!(parse(&words(bad)).is_err(), "{bad}");
+        }
+        let all = ["-s", "127.0.0.1", "-p", "80", "-u", "/a b"].map(str::to_owned);
+        assert!(request(&parse(&all).unwrap()).starts_with("GET /a b HTTP/1.0\r\n"));
+        assert!(parse(&all.map(|w| w.replace(' ', "\r"))).is_err());
     }
 
     #[test]

@@ -123,8 +123,9 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For, namespace: Opt
     let prepare = Prepare { host: &ThisHost, make_files: what == For::Run, strict: how.strict_lints };
     loaded.look(Look {
         host: host.as_ref(),
-        // Where a lint counts as a mistake, a reload runs the lints too.
+        // Where a lint counts as a mistake, a reload runs all lints.
         lints: what == For::Test || (how.strict_lints && what == For::Run),
+        starts: what == For::Run,
         strict_lints: how.strict_lints,
         allow: &how.allow,
         scripts: (what != For::Show && !how.offline).then_some(prepare),

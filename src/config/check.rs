@@ -27,6 +27,8 @@ pub struct Look<'a> {
     pub host: Option<&'a Host>,
     /// Look for lints too.
     pub lints: bool,
+    /// Look at least for those of a start, [`lint::says_at_start`].
+    pub starts: bool,
     /// A lint fails the test.
     pub strict_lints: bool,
     /// Names of messages nobody wants to see.
@@ -40,12 +42,13 @@ impl Loaded {
     pub fn look(&mut self, look: Look<'_>) {
         let mut found = Diags::default();
         let allowed = Allowed::read(&self.sources, look.allow, &mut found);
-        if look.lints && self.diags.iter().all(|d| d.exit != crate::exit::ExitCode::NoConfig) {
+        if (look.lints || look.starts) && self.diags.iter().all(|d| d.exit != crate::exit::ExitCode::NoConfig) {
             // Whoever looks at the commands tells of those that are missing.
             let told = look.scripts.is_some();
             let exists = |path: &str| told || look.host.is_some_and(|h| (h.exists)(path));
             let host = look.host.map(|h| Machine { addrs: &h.addrs, exists: &exists, sysctl: h.sysctl });
-            lint::run(self, host, look.strict_lints, &mut found);
+            let which = |name: &str| look.lints || lint::says_at_start(name);
+            lint::run(self, host, which, look.strict_lints, &mut found);
         }
         if let Some(how) = look.scripts {
             scripts::prepare(&mut self.config, how, &self.sources, &self.commands, &self.said, &mut found);

@@ -175,12 +175,18 @@ pub static LINTS: &[Lint] = &[
         remedy: "choose priority and weight so that priority plus weight stays within 1..254" },
 ];
 
-/// Looks for everything in the table. `host`: `None` when this machine does not matter.
-pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, strict: bool, diags: &mut Diags) {
+/// Whether a start and a reload log this lint, too: those about the kernel's settings for IPVS, because nobody else tells of them, and
+/// connections are lost.
+pub fn says_at_start(name: &str) -> bool {
+    name.starts_with("ipvs-")
+}
+
+/// Looks for those in the table that are wanted by their name. `host`: `None` when this machine does not matter.
+pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, which: impl Fn(&str) -> bool, strict: bool, diags: &mut Diags) {
     let Loaded { config, sources: src, tracked, said, .. } = loaded;
     let mut found = Diags::default();
     for lint in LINTS {
-        if let Some(check) = lint.check {
+        if let Some(check) = lint.check.filter(|_| which(lint.name)) {
             check(&mut Cx { config, src, tracked, said, host, diags: &mut found, lint });
         }
     }

@@ -7,8 +7,12 @@ use super::exec::Exec;
 use super::handover::Kept;
 use super::log::Sink;
 use super::run;
+use super::streams::{self, Streams};
 use crate::effect::{Effect, Effects};
+use crate::event::{Event, LvsEv};
 use crate::exit::ExitCode;
+use crate::lvs::check::CONNECTIONS;
+use crate::lvs::sync;
 use crate::note::{Level, Note};
 use crate::process::args;
 use crate::process::image::image_with_header;
@@ -72,8 +76,8 @@ pub fn role(args: &[String]) -> ExitCode {
     }
 }
 
-/// Open files at a time: the connections, and 512 for everything else (a socket for each interface and family, pipes).
-const FILES: u64 = super::streams::MOST as u64 + 512;
+/// Open files at a time.
+const FILES: u64 = streams::MOST as u64 + streams::REST;
 
 /// How often, and how many milliseconds apart, memory for a ring is asked for: altogether far less than the 3 s in which a peer takes over
 /// by default, and more than the kernel takes to free a ring.
@@ -90,6 +94,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     let mut notes = Vec::new();
     let mut exec = open(words, line, snapshot, &mut notes)?;
     let process = config.global.process.clone();
+    let synced = sync::is_configured(&config);
     let ipvs_namespace = config.root.net_namespace_ipvs.clone();
     if let Some(name) = config.global.more.core_name() {
         child::set_name_to(name);
@@ -122,7 +127,9 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
         notes.push((Level::Info, outcome.done.join(", ")));
     }
     notes.extend(outcome.refused.into_iter().map(|l| (Level::Warning, l)));
-    let offered = exec.offer(Parts::new(image, &header));
+    let parts = Parts::new(image, &header);
+    exec.inbox.extend(make_room(&mut exec.streams, parts.any(), &mut notes));
+    let offered = exec.offer(parts, synced);
     exec.inbox.extend(offered);
     let mut fx = Effects::default();
     for (level, text) in notes {
@@ -134,6 +141,23 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     }
     confine();
     Ok((exec, world))
+}
+
+/// As many connections as the limit of open files allows; the rest is for adverts and the kernel. `Some`: how many health checks may have,
+/// where that is fewer than usual. `checks`: there may be some.
+fn make_room(streams: &mut Streams, checks: bool, notes: &mut Vec<(Level, String)>) -> Option<Event<'static>> {
+    let files = limits::raise_files(FILES);
+    if files >= FILES {
+        return None;
+    }
+    let [all, of_checks] = streams::fitting(files);
+    streams.limit(all);
+    let text = format!(
+        "the limit of open files is {files}: health checks have at most {of_checks} connections at a time, and others wait for their turn; \
+         with LimitNOFILE={FILES} of the unit (ulimit -Hn) they have {CONNECTIONS}"
+    );
+    notes.push((if checks { Level::Warning } else { Level::Info }, text));
+    Some(Event::Lvs(LvsEv::Room(of_checks)))
 }
 
 /// Keeps the capabilities that the loop needs while it runs: for addresses and sockets, and for its priority and locked memory, which may
@@ -188,11 +212,6 @@ fn open(words: &Words, line: OwnedFd, snapshot: OwnedFd, notes: &mut Vec<(Level,
     let ring = exec.os();
     notes.push((if ring.is_small() { Level::Warning } else { Level::Detail }, ring.describe()));
     exec.connect_guard(line, words.standby);
-    let files = limits::raise_files(FILES);
-    if files < FILES {
-        notes
-            .push((Level::Info, format!("at most {files} open files, {FILES} were wanted (LimitNOFILE= of the unit)")));
-    }
     let mut slots = Slots::new(snapshot.into());
     if !words.standby
         && let Ok(Some(shot)) = slots.newest()

@@ -253,13 +253,15 @@ impl<O: Os> Exec<O> {
             LvsFx::Open => self.ipvs.open(&mut self.os),
             LvsFx::Change { req, op } => self.ipvs.change(req, op),
             LvsFx::Dump(of) => self.ipvs.dump(of),
+            LvsFx::DumpWithSync => self.ipvs.dump_with_sync(),
         };
         self.inbox.extend(answer);
     }
 
-    /// A configuration came with these virtual servers. `Some`: the event for the World; `None` where there are none and never were.
-    pub(super) fn offer(&mut self, parts: Parts) -> Option<Event<'static>> {
-        let told = self.parts.is_some() || parts.any();
+    /// A configuration came with these virtual servers. `Some`: the event for the World; `None` where there are none and never were, and
+    /// `lvs_sync_daemon` is not in the file, either (`synced`).
+    pub(super) fn offer(&mut self, parts: Parts, synced: bool) -> Option<Event<'static>> {
+        let told = self.parts.is_some() || parts.any() || synced;
         if told {
             self.streams.trust(Box::default());
             self.parts = Some(parts);

@@ -9,6 +9,7 @@ use super::token::Token;
 use crate::effect::GuardFx;
 use crate::event::{ChildEnd, Errno, Event, GuardEv, Signal};
 use crate::id::ChildKey;
+use crate::lvs::sync;
 use crate::note::{Level, Note};
 use crate::process::dump::Kind;
 use crate::process::image::image_with_header;
@@ -289,8 +290,9 @@ impl<O: Os> Exec<O> {
                 let file = File::from(file);
                 match image_with_header(&file) {
                     Ok((config, header)) => {
+                        let synced = sync::is_configured(&config);
                         tell(Event::Guard(GuardEv::Config(Box::new(config))));
-                        self.offer(Parts::new(file, &header)).into_iter().for_each(tell);
+                        self.offer(Parts::new(file, &header), synced).into_iter().for_each(tell);
                     }
                     Err(text) => self.say(&ToGuard::Reloaded { done: false, text }),
                 }
@@ -298,7 +300,10 @@ impl<O: Os> Exec<O> {
             (ToCore::Servers, Some(file)) => {
                 let file = File::from(file);
                 match image_with_header(&file) {
-                    Ok((_, header)) => self.offer(Parts::new(file, &header)).into_iter().for_each(tell),
+                    Ok((config, header)) => {
+                        let synced = sync::is_configured(&config);
+                        self.offer(Parts::new(file, &header), synced).into_iter().for_each(tell);
+                    }
                     Err(text) => self.log.note(now, Note { level: Level::Error, text }),
                 }
             }

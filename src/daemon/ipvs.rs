@@ -31,6 +31,14 @@ const BUFFERS: u16 = 32;
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.
 const GROUP: u16 = 3;
+/// What is dumped.
+#[derive(Clone, Copy)]
+enum Dumped {
+    Services,
+    Destinations(ServiceKey),
+    SyncDaemons,
+}
+
 /// Name of the question for the family: not one of the machines'.
 const FAMILY: ReqId = ReqId(u64::MAX);
 
@@ -49,7 +57,7 @@ enum Report {
 
 impl Protocol for Generic {
     type Request = Request;
-    type Dump = (u16, Option<ServiceKey>);
+    type Dump = (u16, Dumped);
     type Report = Report;
     fn put(out: &mut BytesMut, seq: u32, request: &Request) {
         let (family, op) = match request {
@@ -67,8 +75,9 @@ impl Protocol for Generic {
     }
     fn put_dump(out: &mut BytesMut, seq: u32, (family, of): Self::Dump) {
         match of {
-            None => ipvs::get_services(out, family, seq),
-            Some(of) => ipvs::get_destinations(out, family, seq, &of),
+            Dumped::Services => ipvs::get_services(out, family, seq),
+            Dumped::Destinations(of) => ipvs::get_destinations(out, family, seq, &of),
+            Dumped::SyncDaemons => ipvs::get_sync_daemons(out, family, seq),
         }
     }
     fn read(frame: &Frame<'_>) -> Result<Option<Report>, Bad> {
@@ -143,9 +152,19 @@ impl<B: Buffers> Ipvs<B> {
 
     /// Asks for a dump; `Some`: answered at once.
     pub fn dump(&mut self, of: Option<ServiceKey>) -> Option<Event<'static>> {
+        self.resync(&[of.map_or(Dumped::Services, Dumped::Destinations)])
+    }
+
+    /// The same of the services and the threads of synchronisation.
+    pub fn dump_with_sync(&mut self) -> Option<Event<'static>> {
+        self.resync(&[Dumped::Services, Dumped::SyncDaemons])
+    }
+
+    fn resync(&mut self, dumps: &[Dumped]) -> Option<Event<'static>> {
         match self.talk.as_mut().and_then(|t| Some((t.family?, t))) {
             Some((family, t)) => {
-                let _ = t.socket.talk.resync(&[(family, of)]);
+                let dumps: Vec<_> = dumps.iter().map(|d| (family, *d)).collect();
+                let _ = t.socket.talk.resync(&dumps);
                 None
             }
             None => Some(Event::Lvs(LvsEv::Synced { complete: false })),

@@ -26,9 +26,21 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// Connections at a time: those of the health checks of real servers, which have their own limit, and 256 for native checks and
+/// Connections of native checks and mail at a time.
+const OTHERS: usize = 256;
+/// Connections at a time: those of the health checks of real servers, which have their own limit, and those for native checks and
 /// mail. Each is a descriptor and, once it is open, 4 KiB to receive into.
-pub const MOST: usize = crate::lvs::check::CONNECTIONS + 256;
+pub const MOST: usize = crate::lvs::check::CONNECTIONS + OTHERS;
+/// Descriptors for everything else: a socket for each interface and family, netlink, pipes.
+pub const REST: u64 = 512;
+
+/// How many connections there may be where the process may have so many open files: all, and of them those of health checks. So that
+/// neither takes the descriptors of the adverts, nor one of them those of the other.
+pub fn fitting(files: u64) -> [usize; 2] {
+    let free = usize::try_from(files.saturating_sub(REST).max(files / 4)).unwrap_or(MOST).clamp(2, MOST);
+    [free, (free - OTHERS.min(free / 4).max(1)).min(crate::lvs::check::CONNECTIONS)]
+}
+
 /// Bytes that may wait to be sent on one connection: a mail is about 1 KiB, a request less.
 pub const LONGEST_QUEUE: usize = 64 << 10;
 /// Bytes of one receive, which are one event: the limit keeps one peer from delaying a turn.
@@ -104,6 +116,8 @@ impl Conn {
 #[derive(Default)]
 pub struct Streams {
     all: BTreeMap<ConnKey, Conn>,
+    /// At a time, where that is fewer than [`MOST`].
+    room: Option<usize>,
     /// Certificates and key of the configuration.
     pem: Box<Pem>,
     /// Made when first needed; without and with `verify`.
@@ -117,6 +131,11 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// At most so many connections at a time.
+    pub fn limit(&mut self, connections: usize) {
+        self.room = Some(connections.min(MOST));
+    }
+
     /// Another configuration's certificates and key.
     pub fn trust(&mut self, pem: Box<Pem>) {
         (self.pem, self.tls) = (pem, [None, None]);
@@ -125,8 +144,8 @@ impl Streams {
     /// Begins to open `conn`. On an error nothing is begun, and the caller reports `Failed`, or `Broken` for TLS.
     pub fn connect(&mut self, os: &mut impl Os, conn: ConnKey, to: &Peer, way: Option<&Way>) -> Result<(), Errno> {
         self.close(os, conn);
-        if self.all.len() >= MOST {
-            return Err(Errno::EAGAIN);
+        if self.all.len() >= self.room.unwrap_or(MOST) {
+            return Err(Errno::EMFILE);
         }
         let failed = |e: io::Error| Errno(e.raw_os_error().unwrap_or(-errno::EINVAL));
         let mut open = |transport, to| {
@@ -372,5 +391,24 @@ impl Streams {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lvs::check::CONNECTIONS;
+
+    #[test]
+    fn connections_leave_the_descriptors_that_everything_else_needs() {
+        assert_eq!(fitting(MOST as u64 + REST), [MOST, CONNECTIONS]);
+        assert_eq!(fitting(1 << 20), [MOST, CONNECTIONS]);
+        assert_eq!(fitting(4096), [3584, 3328]);
+        assert_eq!(fitting(1024), [512, 384]);
+        assert_eq!(fitting(256), [64, 48]);
+        for files in 0..6000 {
+            let [all, checks] = fitting(files);
+            assert!(checks >= 1 && checks < all && (all as u64) + REST.min(files / 4) <= files.max(4), "{files}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::ctl::ClientId;
 use super::queue::Queue;
 use super::{Guard, text};
 use crate::note::{Level, Note};
+use crate::process::entry;
 use crate::process::image::image_of;
 use crate::process::proto::ToCore;
 use crate::sys::child::End;
@@ -35,7 +36,7 @@ enum Step {
 /// Which of a compiler's messages are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Say {
-    /// Notes that were not logged before.
+    /// Notes and lints that were not logged before.
     News,
     /// Only the reasons for which the file may be refused: the process that is started next logs the rest.
     Failures,
@@ -45,7 +46,7 @@ pub(super) enum Say {
 #[derive(Default)]
 pub(super) struct Reloads {
     queue: Queue,
-    /// Notes about the file that were logged, at the start or at the last reload.
+    /// Notes about the file, and lints, that were logged, at the start or at the last reload.
     notes: BTreeSet<String>,
     /// The configurations that the core received and has not answered, the oldest first: it answers each, in this order, and may do so
     /// after [`LIMIT`]. The last one is that of [`Step::Applying`], if there is this step.
@@ -273,11 +274,10 @@ impl Guard {
     /// Logs the messages of a compiler.
     pub(super) fn say_messages(&mut self, compiler: &Compiler, what: Say) {
         let messages = compiler.messages();
-        let said: BTreeSet<String> =
-            messages.iter().filter(|n| n.level >= Level::Notice).map(|n| n.text.clone()).collect();
+        let said: BTreeSet<String> = messages.iter().filter(|n| entry::says_once(n)).map(|n| n.text.clone()).collect();
         for note in messages {
             let known = match what {
-                Say::News => self.reloads.notes.contains(&note.text) && note.level >= Level::Notice,
+                Say::News => self.reloads.notes.contains(&note.text) && entry::says_once(&note),
                 Say::Failures => note.level > Level::Error,
             };
             if !known {

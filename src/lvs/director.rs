@@ -5,7 +5,7 @@
 //! virtual servers have no effect, one line in the log reports it, and the virtual routers run.
 
 use super::check::{Standing, Wanted};
-use super::farm::{Farm, Happened};
+use super::farm::{Farm, Happened, Usable};
 use super::pace::{self, Pace};
 use super::sync::Sync;
 use super::table::Table;
@@ -18,7 +18,7 @@ use crate::config::model::lvs::{PART_SERVERS, Part};
 use crate::effect::{Effect, Effects, LvsFx, LvsOp, SpawnSpec};
 use crate::event::{ChildEnd, Errno, LvsEv, ReqId};
 use crate::id::{RsKey, VsKey};
-use crate::snapshot::RampShot;
+use crate::snapshot::{RampShot, SinceShot};
 use crate::time::{Duration, Instant, Now, earliest};
 use crate::timers::{Due, Timers};
 use crate::wire::netlink::ipvs::{Message, ServiceKey, Timeouts};
@@ -37,6 +37,9 @@ const FLUSH: ReqId = ReqId(4 << 56);
 const TIMEOUTS: ReqId = ReqId(4 << 56 | 1);
 /// Number of the requests of [`Sync`].
 const SYNC: ReqId = ReqId(4 << 56 | 2);
+
+/// Quorums that are notified in one turn when the table can be used.
+const TOLD: usize = 16;
 
 /// What the director may touch.
 pub struct Cx<'a> {
@@ -126,6 +129,10 @@ impl Director {
             kernel => Some(kernel == Kernel::Open),
         }
     }
+    /// How often something in the kernel was put right that another program had changed.
+    pub fn restored(&self) -> u64 {
+        self.table.restored() + self.sync.restored()
+    }
     /// Whether there is no virtual server, no entry of the table, and no work left.
     pub fn is_empty(&self) -> bool {
         self.farm.is_empty() && self.table.is_empty() && self.config == Config::Read
@@ -165,6 +172,22 @@ impl Director {
     pub fn inherit(&mut self, services: Vec<ServiceKey>, undecided: Vec<(Box<str>, bool)>) {
         self.table.inherit(services);
         self.farm.inherit(undecided);
+    }
+    /// Since when things are as they are, at most so many records, for the next process; and whether quorums were not told so far, because
+    /// the kernel has no IPVS.
+    pub fn since_shots(&self, most: usize) -> (Vec<SinceShot>, bool) {
+        (self.farm.shots_of_since(most), self.farm.usable() == Usable::No)
+    }
+    /// The same of the previous process.
+    pub fn inherit_since(&mut self, shots: Vec<SinceShot>, untold: bool) {
+        self.farm.inherit_since(shots);
+        if untold {
+            self.farm.inherit_untold();
+        }
+    }
+    /// Quorums that were gained before the table could be used, some in each turn.
+    pub fn take_told(&mut self) -> Vec<Happened> {
+        self.farm.tell(TOLD)
     }
     /// Real servers whose weight grew in the previous process (`slow_start`).
     pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {
@@ -248,12 +271,17 @@ impl Director {
                 if let [Message::Timeouts(found)] = &*messages {
                     self.timeouts.on_found(*found);
                 }
+                for message in &messages {
+                    if let Message::Daemon(daemon) = message {
+                        self.sync.on_found(daemon.clone());
+                    }
+                }
                 self.table.on_found(messages, &self.farm);
                 Vec::new()
             }
             LvsEv::Synced { complete } => {
                 self.table.on_synced(now, complete);
-                Vec::new()
+                self.sync.on_synced(complete)
             }
             LvsEv::Reply { req: FLUSH, result } => {
                 self.flushing = false;
@@ -262,6 +290,7 @@ impl Director {
             LvsEv::Reply { req: TIMEOUTS, result } => self.timeouts.on_reply(now, result).into_iter().collect(),
             LvsEv::Reply { req: SYNC, result } => self.sync.on_reply(now, result).into_iter().collect(),
             LvsEv::Reply { req, result } => self.table.on_reply(now, req, result, &self.farm),
+            LvsEv::Room(_) => Vec::new(),
         };
         self.rearm(cx);
         notes.into_iter().map(Happened::Note).collect()
@@ -305,7 +334,7 @@ impl Director {
         self.timeouts.set(if none { Timeouts::default() } else { self.new_timeouts });
         match self.kernel {
             Kernel::Open => self.table.look_now(cx.now.mono),
-            Kernel::Closed | Kernel::Without if !self.farm.is_empty() => self.open(false, cx),
+            Kernel::Closed | Kernel::Without if !self.farm.is_empty() || self.sync.is_wanted() => self.open(false, cx),
             _ => {}
         }
     }
@@ -324,6 +353,7 @@ impl Director {
         match result {
             Ok(()) => {
                 self.kernel = Kernel::Open;
+                self.farm.set_usable(true);
                 if core::mem::take(&mut self.complained) {
                     cx.fx.note(text::ipvs_there());
                 }
@@ -340,6 +370,7 @@ impl Director {
             }
             Err(errno) => {
                 self.kernel = Kernel::Without;
+                self.farm.set_usable(false);
                 self.again = Some(cx.now.mono + ASK_AGAIN);
                 if !core::mem::replace(&mut self.complained, true) {
                     cx.fx.note(text::no_ipvs(errno, self.loading));
@@ -365,7 +396,9 @@ impl Director {
     }
     /// The same when its checks are set; a result of the previous process is not notified again.
     pub fn on_standing(&mut self, server: RsKey, standing: Standing, cx: &mut Cx<'_>) -> Vec<Happened> {
+        self.farm.set_quiet(!self.farm.tells());
         let happened = self.on_result(server, standing, "its checks say so", cx);
+        self.farm.set_quiet(false);
         if self.farm.tells() { happened } else { Vec::new() }
     }
 
@@ -379,7 +412,10 @@ impl Director {
         self.farm.at(cx.now);
         self.farm.on_ramps(&mut self.table);
         if self.kernel == Kernel::Open {
-            self.table.work(now, &self.farm, cx.fx);
+            let sync = self.sync.is_wanted();
+            if self.table.work(now, &self.farm, sync, cx.fx) {
+                self.sync.begin_read();
+            }
         }
         self.rearm(cx);
         turn
@@ -427,7 +463,7 @@ impl Director {
 
     fn rearm(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let waits = self.config == Config::Next || self.farm.has_checks();
+        let waits = self.config == Config::Next || self.farm.has_checks() || self.farm.has_untold();
         let next = if waits {
             Some(self.pace.want(now))
         } else {

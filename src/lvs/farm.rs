@@ -6,6 +6,8 @@
 //! for each family of its members (`marks.rs`).
 
 mod changes;
+mod since;
+mod told;
 
 use super::check::{CheckSpec, Standing, Wanted};
 use super::marks::Allotment;
@@ -21,13 +23,16 @@ use crate::config::model::setting::Script;
 use crate::config::model::{Config, Place};
 use crate::id::{Arena, RsKey, ServerMark, SvcKey, VirtualMark, VsKey};
 use crate::note::Note;
-use crate::snapshot::RampShot;
+use crate::snapshot::{RampShot, SinceShot};
 use crate::time::{Instant, Now};
 use crate::vrrp::change::Subject;
 use crate::wire::netlink::ipvs::{Destination, DestinationKey, Forward, ServiceKey};
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+use told::Untold;
+pub use told::Usable;
 
 /// Changes in order, for the log and the notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +145,12 @@ pub struct Farm {
     // `nftables_ipvs`.
     #[serde(default)]
     pub(super) marks: Allotment,
+    // Quorums that wait for the kernel's table.
+    #[serde(default)]
+    untold: Untold,
+    // What the previous process knew of virtual servers and real servers, until a configuration is read.
+    #[serde(default)]
+    since_before: Vec<SinceShot>,
     // Virtual servers with `ha_suspend`, by their address.
     suspending: BTreeSet<(IpAddr, VsKey)>,
 }
@@ -175,51 +186,6 @@ impl Draft {
 }
 
 impl Virtual {
-    fn told_server(&self, key: &DestinationKey, place: Option<usize>, up: bool, cause: &str) -> Happened {
-        let extra = place.and_then(|place| self.extra.get(&place)).cloned().unwrap_or_default();
-        let who = Subject::RealServer { server: self.destination_name(key), of: self.name.to_string() };
-        let mailed = extra.smtp_alert;
-        Happened::Told(Box::new(Told { who, up, scripts: extra.scripts, mailed, cause: cause.to_owned() }))
-    }
-    fn told_quorum(&self, up: bool, cause: &str) -> Happened {
-        let who = Subject::VirtualServer(self.name.to_string());
-        let scripts = [self.cfg.quorum_up.clone(), self.cfg.quorum_down.clone()];
-        Happened::Told(Box::new(Told { who, up, scripts, mailed: self.cfg.smtp_alert, cause: cause.to_owned() }))
-    }
-    // Notifications of a new one; of its servers only where the file asks for them (`rs_init_notifies`).
-    fn told_at_start(&self, servers_too: bool) -> Vec<Happened> {
-        let mut happened = Vec::new();
-        if servers_too {
-            let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
-            happened.extend(
-                serving.map(|(place, s)| self.told_server(&s.key, Some(place), true, "it is in the configuration")),
-            );
-        }
-        let (quorum, hysteresis) = self.pool.quorum();
-        let sum = self.pool.sum();
-        let note = if self.pool.is_up() {
-            text::quorum(true, quorum, hysteresis, sum, &self.name)
-        } else if self.pool.is_sorry() {
-            text::starts_down(quorum, hysteresis, sum, &self.name)
-        } else {
-            // Until the first result, nothing is known.
-            return happened;
-        };
-        let cause = text::cause(&note);
-        happened.push(Happened::Note(note));
-        happened.push(self.told_quorum(self.pool.is_up(), &cause));
-        happened
-    }
-    // Notifications of one that is removed.
-    fn told_at_end(&self, why: &str) -> Vec<Happened> {
-        let serving = self.pool.servers().iter().enumerate().filter(|(_, s)| s.verdict.serves());
-        let mut happened: Vec<Happened> =
-            serving.map(|(place, s)| self.told_server(&s.key, Some(place), false, why)).collect();
-        if self.pool.is_up() {
-            happened.push(self.told_quorum(false, why));
-        }
-        happened
-    }
     // The forwarding of a key of the pool; for the key of the sorry server, that one's.
     fn forward(&self, key: &DestinationKey) -> Forward {
         let server = self.pool.place(key).and_then(|place| self.pool.servers().get(place)).map(|s| s.shape.forward);
@@ -294,9 +260,10 @@ impl Farm {
         let some: Vec<_> = self.unchecked.drain(..most.min(self.unchecked.len())).collect();
         some.into_iter().map(|(server, checks)| (server, self.wanted_checks(server, checks))).collect()
     }
-    /// Drops the checks that were not taken.
+    /// Drops the checks that were not taken, and the quorums that were not told.
     pub fn forget_checks(&mut self) {
         self.unchecked.clear();
+        self.untold.of.clear();
     }
     /// Whether there are more of them.
     pub fn has_checks(&self) -> bool {
@@ -435,10 +402,11 @@ impl Farm {
             None => {
                 let vs = self.add(id, cfg, servers, extra);
                 self.resume_ramps_of(vs);
+                let up = self.virtuals.get(vs).is_some_and(|v| v.pool.is_up());
+                let held = up && (self.told || self.untold.before) && self.untold.quorum(vs, true);
                 if self.told {
-                    happened.extend(
-                        self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies)).into_iter().flatten(),
-                    );
+                    let told = self.virtuals.get(vs).map(|v| v.told_at_start(self.init_notifies, !held));
+                    happened.extend(told.into_iter().flatten());
                 }
                 vs
             }
@@ -630,7 +598,8 @@ impl Farm {
             self.suspending.retain(|(_, vs)| *vs != of);
             let Some(vs) = self.virtuals.remove(of) else { continue };
             happened.push(Happened::Note(text::removed(&vs.name)));
-            happened.extend(vs.told_at_end("it is no longer in the configuration"));
+            let told = !self.untold.of.remove(&of);
+            happened.extend(vs.told_at_end("it is no longer in the configuration", told));
             for rs in vs.reals {
                 self.reals.remove(rs);
                 self.unchecked.push_back((rs, Vec::new()));
@@ -657,6 +626,7 @@ impl Farm {
             let changes = self.virtuals.get_mut(of).map(|vs| vs.pool.resume(up)).unwrap_or_default();
             let _ = self.apply(of, changes, "", table);
         }
+        self.resume_since();
     }
 
     /// The state of a real server and what its checks add to the weight that the file gives it, from now on.
@@ -695,6 +665,6 @@ impl Farm {
     /// The process ends: the notifications of virtual servers with `omega`, and of their servers.
     pub fn omega(&self) -> Vec<Happened> {
         let last = self.virtuals.iter().filter(|(_, vs)| vs.cfg.omega);
-        last.flat_map(|(_, vs)| vs.told_at_end("kalived stops")).collect()
+        last.flat_map(|(of, vs)| vs.told_at_end("kalived stops", !self.untold.of.contains(&of))).collect()
     }
 }

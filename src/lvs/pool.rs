@@ -73,8 +73,9 @@ pub enum Change {
     Want(DestinationKey, Destination),
     /// The table must not have it.
     Unwant(DestinationKey),
-    /// A server (its place in the file) serves or does not from now on: hooks, FIFO, mail.
-    Server(usize, bool),
+    /// A server (its place in the file) serves or does not from now on: hooks, FIFO, mail; and whether it therefore comes into the pool or
+    /// leaves it: one that `panic_threshold` keeps, or that never was there (`alpha`), does not.
+    Server(usize, bool, bool),
     /// The quorum was gained or lost; sum of the weights.
     Quorum(bool, i64),
     /// Too few serve from now on, or enough again: so many of so many.
@@ -205,7 +206,7 @@ impl Pool {
             server.verdict = verdict;
             return Vec::new();
         }
-        let said = told.then_some(Change::Server(place, verdict == Verdict::Up));
+        let said = told.then_some(verdict == Verdict::Up);
         self.settle(place, |server| (server.verdict, server.weight) = (verdict, weight), said)
     }
 
@@ -270,9 +271,15 @@ impl Pool {
         (core::mem::replace(&mut self.up, up) != up).then_some(Change::Quorum(up, sum))
     }
 
-    // One server changes. All others are looked at only when that changes the quorum.
-    fn settle(&mut self, place: usize, change: impl FnOnce(&mut Server), said: Option<Change>) -> Vec<Change> {
+    // Whether a server is in the pool, apart from what the sorry server replaces.
+    fn is_in(&self, place: usize) -> bool {
+        self.servers.get(place).is_some_and(|s| s.verdict.serves() || s.verdict == Verdict::Down && self.panics)
+    }
+
+    // One server changes. All others are looked at only when that changes the quorum. `said`: it is reported, up or down.
+    fn settle(&mut self, place: usize, change: impl FnOnce(&mut Server), said: Option<bool>) -> Vec<Change> {
         let Some(key) = self.servers.get(place).map(|s| s.key) else { return Vec::new() };
+        let was_in = self.is_in(place);
         if self.panic > 0 {
             return self.settle_all(place, change, said);
         }
@@ -281,7 +288,7 @@ impl Pool {
             change(server);
         }
         let mut out = Vec::new();
-        out.extend(said);
+        out.extend(said.map(|up| Change::Server(place, up, was_in != self.is_in(place))));
         let quorum = self.recount();
         let changed = quorum.is_some();
         out.extend(quorum);
@@ -296,17 +303,17 @@ impl Pool {
     }
 
     // The same where one server may decide over all others.
-    fn settle_all(&mut self, place: usize, change: impl FnOnce(&mut Server), said: Option<Change>) -> Vec<Change> {
-        let (before, was) = (self.wanted(), self.panics);
+    fn settle_all(&mut self, place: usize, change: impl FnOnce(&mut Server), said: Option<bool>) -> Vec<Change> {
+        let (before, was, was_in) = (self.wanted(), self.panics, self.is_in(place));
         if let Some(server) = self.servers.get_mut(place) {
             change(server);
         }
-        let mut out = Vec::new();
-        out.extend(said);
-        out.extend(self.recount());
         let (serving, all) = self.serving();
         let is = self.is_below();
         self.panics = is;
+        let mut out = Vec::new();
+        out.extend(said.map(|up| Change::Server(place, up, was_in != self.is_in(place))));
+        out.extend(self.recount());
         out.extend((was != is).then_some(Change::Panic(is, serving, all)));
         out.extend(difference(&before, &self.wanted()));
         out
@@ -453,10 +460,10 @@ mod tests {
     #[test]
     fn a_verdict_and_a_weight_together_pass_no_state_between_them() {
         let mut p = Pool::new(vec![Server { weight: 10, ..server(11, Verdict::Down) }], sorry(16), 4, 0);
-        assert_eq!(p.on_result(0, Some(true), 0), [Change::Server(0, true)], "it is up, and drained");
+        assert_eq!(p.on_result(0, Some(true), 0), [Change::Server(0, true, true)], "it is up, and drained");
         assert_eq!(quorum(&p.on_result(0, Some(true), 10)), Some(true));
         let down = p.on_result(0, Some(false), 0);
-        assert_eq!((down[0].clone(), quorum(&down)), (Change::Server(0, false), Some(false)));
+        assert_eq!((down[0].clone(), quorum(&down)), (Change::Server(0, false, true), Some(false)));
     }
 
     #[test]
@@ -464,8 +471,8 @@ mod tests {
         let mut p = Pool::new(vec![server(11, Verdict::Awaited), server(12, Verdict::Awaited)], None, 1, 0);
         assert!(!p.is_up() && p.wanted().is_empty());
         let up = p.on_verdict(0, true);
-        assert_eq!(up[..2], [Change::Server(0, true), Change::Quorum(true, 1)]);
-        assert_eq!(p.on_verdict(1, false), [Change::Server(1, false)]);
+        assert_eq!(up[..2], [Change::Server(0, true, true), Change::Quorum(true, 1)]);
+        assert_eq!(p.on_verdict(1, false), [Change::Server(1, false, false)], "it was never in the table");
         assert_eq!(p.on_verdict(1, false), [], "once");
         assert_eq!(hosts(&p), [(11, 1)]);
     }
@@ -528,9 +535,11 @@ mod tests {
         assert_eq!(hosts(&p), [(11, 1), (12, 1), (13, 1), (14, 1)]);
         let out = p.on_verdict(3, false);
         assert_eq!(quorum(&out), Some(false), "what stays counts for no quorum");
+        assert!(out.contains(&Change::Server(3, false, false)), "it stays: {out:?}");
         assert_eq!(hosts(&p).len(), 4);
-        p.on_verdict(0, true);
+        assert!(p.on_verdict(0, true).contains(&Change::Server(0, true, false)), "it was there");
         let out = p.on_verdict(1, true);
+        assert!(out.contains(&Change::Server(1, true, false)), "{out:?}");
         assert!(out.contains(&Change::Panic(false, 2, 4)));
         assert_eq!(hosts(&p), [(11, 1), (12, 1)]);
         // A sorry server is there for that.

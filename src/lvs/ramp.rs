@@ -4,6 +4,7 @@
 //! it. Since when a server is back is left to the next process.
 
 use super::farm::Farm;
+use super::farm::Usable;
 use super::pool::{Change, Verdict};
 use super::shape::{id_of, track_prefix};
 use super::table::Table;
@@ -116,8 +117,13 @@ impl Farm {
         self.changes
     }
     /// Whether the virtual servers of this name (`VirtualServer::track_name`) have their quorum; `None`: there is none, or one waits for
-    /// the first results of its checks.
+    /// the first results of its checks or for the kernel's table. Without that there is no quorum.
     pub fn quorum(&self, name: &str) -> Option<bool> {
+        match self.usable() {
+            Usable::Yes => {}
+            Usable::Unknown => return None,
+            Usable::No => return self.has(name).then_some(false),
+        }
         let mut up = None;
         for vs in self.tracked_as(name) {
             let pool = &self.virtuals.get(vs)?.pool;

@@ -4,6 +4,7 @@
 
 use super::check::{CheckView, Checks};
 use super::director::Director;
+use super::farm::Usable;
 use super::pool::Verdict;
 use crate::id::VsKey;
 use crate::report::{HealthCheck, Moment, RealServer, ServerState, VirtualServer, seconds};
@@ -32,10 +33,13 @@ impl Director {
     pub fn report(&self, key: VsKey, now: Now) -> Option<VirtualServer> {
         let vs = self.farm().get(key)?;
         let (quorum, hysteresis) = vs.pool.quorum();
-        let (sum, up) = (vs.pool.sum(), vs.pool.is_up());
+        // Nothing is served without the table.
+        let usable = self.farm().usable() != Usable::No;
+        let (sum, up) = (vs.pool.sum(), vs.pool.is_up() && usable);
         let held = vs.services.iter().filter(|svc| self.table().is_held(**svc)).count();
         let reason = match up {
             true => String::new(),
+            false if !usable => "the kernel's IPVS table cannot be used".to_owned(),
             false => format!("weight {sum} of {} that it needs", vs.pool.threshold()),
         };
         Some(VirtualServer {

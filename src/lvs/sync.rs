@@ -2,7 +2,7 @@
 //!
 //! Read first: `director.rs`. With an instance the thread follows its state, else both run. The kernel keeps the threads when a process
 //! ends, so their state is unknown at a start: one that is wanted is started again with the settings of the file, the other one is
-//! stopped. Without `lvs_sync_daemon` the threads are left alone. One request is under way at a time, stops before starts.
+//! stopped. Later they are read with the table, and one that another program changed is put right. Without `lvs_sync_daemon` the threads are left alone. One request is under way at a time, stops before starts.
 
 use super::text;
 use crate::config::model::global::LvsSync;
@@ -40,6 +40,26 @@ pub struct Sync {
     again: Option<Instant>,
     complained: bool,
     stopping: bool,
+    // The threads are being read.
+    #[serde(default)]
+    read: Option<Read>,
+    #[serde(default)]
+    restored: u64,
+}
+
+/// What was found of them so far.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Read {
+    // Master, backup.
+    found: [Option<SyncDaemon>; 2],
+    // A request of this process was under way meanwhile, which is newer.
+    stale: bool,
+}
+
+/// Whether a configuration has it in either form.
+pub fn is_configured(config: &Config) -> bool {
+    config.global.more.lvs_sync_daemon.is_some()
+        || config.instances.iter().any(|i| i.more.lvs_sync_daemon_interface.is_some())
 }
 
 /// `lvs_sync_daemon`, or what `lvs_sync_daemon_interface` of an instance says in its place; with the number that the instance gives it.
@@ -66,6 +86,14 @@ impl Sync {
             (self.cfg, self.again) = (cfg, None);
         }
     }
+    /// Whether there is one in the configuration.
+    pub fn is_wanted(&self) -> bool {
+        self.cfg.is_some() && !self.stopping
+    }
+    /// How often a thread was found stopped, or as another program started it.
+    pub fn restored(&self) -> u64 {
+        self.restored
+    }
     /// The instance that it follows.
     pub fn follows(&self) -> Option<&str> {
         self.cfg.as_ref()?.instance.as_deref()
@@ -89,6 +117,36 @@ impl Sync {
     /// When a refused request is repeated.
     pub fn next_due(&self) -> Option<Instant> {
         self.again
+    }
+
+    /// The threads are dumped from now on.
+    pub fn begin_read(&mut self) {
+        self.read = Some(Read { stale: self.asked.is_some(), ..Read::default() });
+    }
+    /// The dump has this one.
+    pub fn on_found(&mut self, daemon: SyncDaemon) {
+        if let Some(read) = &mut self.read {
+            let n = usize::from(!daemon.master);
+            read.found[n] = Some(daemon);
+        }
+    }
+    /// The dump has ended.
+    pub fn on_synced(&mut self, complete: bool) -> Vec<Note> {
+        let read = self.read.take().filter(|read| complete && !read.stale && self.is_wanted());
+        let Some(Read { found, .. }) = read else { return Vec::new() };
+        let mut notes = Vec::new();
+        for (n, (thread, found)) in self.threads.iter_mut().zip(found).enumerate() {
+            *thread = match (&*thread, &found) {
+                (Thread::Runs(is), Some(found)) if is_as(found, is) => continue,
+                (Thread::Stopped, None) | (Thread::Unknown | Thread::Foreign, _) => continue,
+                (Thread::Runs(_), None) => Thread::Stopped,
+                (Thread::Runs(_) | Thread::Stopped, Some(_)) => Thread::Foreign,
+            };
+            self.again = None;
+            self.restored += 1;
+            notes.push(text::sync_changed(n == 0, found.is_some()));
+        }
+        notes
     }
 
     fn wanted(&self, n: usize) -> Option<SyncDaemon> {
@@ -124,6 +182,9 @@ impl Sync {
         let stop = || SyncDaemon { master: n == 0, ..SyncDaemon::default() };
         let op = LvsOp::Sync(start.is_some(), Box::new(start.clone().unwrap_or_else(stop)));
         self.asked = Some((n, start));
+        if let Some(read) = &mut self.read {
+            read.stale = true;
+        }
         fx.push(Effect::Lvs(LvsFx::Change { req, op }));
     }
 
@@ -151,6 +212,18 @@ impl Sync {
         };
         None
     }
+}
+
+// Whether the kernel has it as it was started. Where the file says nothing, the kernel decided; the thread that receives takes no shorter
+// messages than 1024 bytes.
+fn is_as(found: &SyncDaemon, wanted: &SyncDaemon) -> bool {
+    let least = if wanted.master { 0 } else { 1024 };
+    found.interface == wanted.interface
+        && found.id == wanted.id
+        && (wanted.max_len == 0 || found.max_len == wanted.max_len.max(least))
+        && (wanted.port == 0 || found.port == wanted.port)
+        && (wanted.ttl == 0 || found.ttl == wanted.ttl)
+        && (wanted.group.is_none() || found.group == wanted.group)
 }
 
 fn daemon(cfg: &LvsSync) -> SyncDaemon {
@@ -228,6 +301,46 @@ mod tests {
         assert_eq!(asks(&mut s, answer), ["+master eth1 51", "-master", "+master eth1 51", "+backup eth1 51"]);
         s.set(None);
         assert_eq!(asks(&mut s, |_| Ok(())), ["-master", "-backup"], "the file has it no longer");
+    }
+
+    // What a dump finds; the lines that follow.
+    fn reads(s: &mut Sync, found: &[SyncDaemon]) -> usize {
+        s.begin_read();
+        found.iter().for_each(|d| s.on_found(d.clone()));
+        s.on_synced(true).len()
+    }
+    // As the kernel has it: with the values that it chose.
+    fn runs(master: bool, interface: &str, id: u8) -> SyncDaemon {
+        let group = Some([224, 0, 0, 81].into());
+        SyncDaemon { master, interface: interface.into(), id, max_len: 1472, group, port: 8848, ttl: 1 }
+    }
+
+    #[test]
+    fn what_another_program_does_to_the_threads_is_put_right() {
+        let mut s = sync(Some("VI_1"));
+        s.on_role(true);
+        asks(&mut s, |_| Ok(()));
+        assert_eq!(reads(&mut s, &[runs(true, "eth1", 51)]), 0);
+        assert_eq!(asks(&mut s, |_| Ok(())), Vec::<String>::new());
+        // `ipvsadm --stop-daemon master`
+        assert_eq!((reads(&mut s, &[]), s.restored()), (1, 1));
+        assert_eq!(asks(&mut s, |_| Ok(())), ["+master eth1 51"]);
+        // Another interface, another number, and the other role.
+        for other in [runs(true, "lo", 51), runs(true, "eth1", 3)] {
+            assert_eq!(reads(&mut s, &[other]), 1);
+            assert_eq!(asks(&mut s, |_| Ok(())), ["-master", "+master eth1 51"]);
+        }
+        assert_eq!(reads(&mut s, &[runs(true, "eth1", 51), runs(false, "lo", 3)]), 1);
+        assert_eq!((asks(&mut s, |_| Ok(())), s.restored()), (vec!["-backup".to_owned()], 4));
+        // An incomplete dump, and one that a request overtook.
+        s.begin_read();
+        assert!(s.on_synced(false).is_empty());
+        s.begin_read();
+        s.on_role(false);
+        asks(&mut s, |_| Ok(()));
+        s.on_found(runs(true, "eth1", 51));
+        assert!(s.on_synced(true).is_empty());
+        assert_eq!(reads(&mut s, &[runs(false, "eth1", 51)]), 0);
     }
 
     #[test]

@@ -324,8 +324,8 @@ impl Table {
         earliest(next, earliest(self.services.next_due(), self.destinations.next_due()))
     }
 
-    /// One slice of what is to be done.
-    pub fn work(&mut self, now: Instant, wants: &dyn Wants, fx: &mut Effects) {
+    /// One slice of what is to be done. `sync`: the threads of synchronisation are dumped with the services. True: that dump begins.
+    pub fn work(&mut self, now: Instant, wants: &dyn Wants, sync: bool, fx: &mut Effects) -> bool {
         // The kernel reports no change of this table, so no entry is in doubt.
         let _ = self.services.due(now, |_, held| vec![held.clone()]);
         let _ = self.destinations.due(now, |_, held| vec![*held]);
@@ -336,12 +336,13 @@ impl Table {
             }
         }
         if !matches!(self.look, Look::Not) {
-            return;
+            return false;
         }
         if self.look_at.is_some_and(|at| at <= now) && (self.unread.is_empty() || !self.read) {
             self.look_at = None;
             self.look = Look::Services(BTreeSet::new());
-            fx.push(Effect::Lvs(LvsFx::Dump(None)));
+            fx.push(Effect::Lvs(if sync { LvsFx::DumpWithSync } else { LvsFx::Dump(None) }));
+            return sync;
         } else if self.read && self.read_at <= now {
             while let Some(svc) = self.unread.pop_front() {
                 let Some(k) = self.known.get(svc).filter(|k| k.of.is_some() && k.stage != Stage::Absent) else {
@@ -353,6 +354,7 @@ impl Table {
                 break;
             }
         }
+        false
     }
 
     fn fill(&mut self, wants: &dyn Wants) {
@@ -407,7 +409,7 @@ impl Table {
             match message {
                 Message::Service(key, value) => self.found_service(&key, value),
                 Message::Destination(key, value, _) => self.found_destination(key, value, wants),
-                Message::Timeouts(_) | Message::Other(_) => {}
+                Message::Timeouts(_) | Message::Daemon(_) | Message::Other(_) => {}
             }
         }
     }

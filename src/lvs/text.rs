@@ -24,7 +24,7 @@ fn key(key: &ServiceKey) -> String {
     }
 }
 
-/// A real server serves or does not.
+/// A real server comes into the pool of its virtual server or leaves it.
 pub fn server(up: bool, inhibit: bool, server: &str, of: &str) -> Note {
     let text = match (up, inhibit) {
         (true, false) => format!("Adding service {server} to VS {of}"),
@@ -138,7 +138,7 @@ pub fn no_ipvs(e: Errno, loading: Option<ChildEnd>) -> Note {
     note(
         Level::Error,
         format!(
-            "IPVS: Can't initialize ipvs: the kernel offers none: {why}. Virtual servers are not served; virtual routers go on. Load \
+            "IPVS: Can't initialize ipvs: the kernel offers none: {why}. Virtual servers are not served and have no quorum; virtual routers go on. Load \
              the module ip_vs (in a container: on its host) or run a kernel that has it; kalived asks again every minute"
         ),
     )
@@ -169,6 +169,12 @@ pub fn no_sync(start: bool, interface: &str, e: Errno) -> Note {
         Level::Error,
         format!("lvs_sync_daemon: synchronisation of connections cannot be {what}: {why}; it is tried again"),
     )
+}
+/// A thread of `lvs_sync_daemon` is not as it was started.
+pub fn sync_changed(master: bool, runs: bool) -> Note {
+    let role = if master { "master" } else { "backup" };
+    let what = if runs { "started" } else { "stopped" };
+    note(Level::Warning, format!("lvs_sync_daemon: the {role} thread was {what} by another program; putting it right"))
 }
 /// `ha_suspend`.
 pub fn suspended(is: bool, addr: IpAddr, of: &str) -> Note {

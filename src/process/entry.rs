@@ -48,6 +48,11 @@ fn one(d: &Diag) -> Note {
     Note { level: level(d.severity), text: text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() }
 }
 
+/// Whether it is logged once, as long as the file says the same: a note, or a lint of a start (`config/lint.rs`).
+pub fn says_once(note: &Note) -> bool {
+    note.level >= Level::Notice || note.level == Level::Warning && note.text.contains(" [ipvs-")
+}
+
 /// Formats an entry as a line, without its end.
 pub fn write(note: &Note) -> String {
     format!("<{}>{}", note.level as u8, note.text)

@@ -94,6 +94,10 @@ pub struct Snapshot {
     pub ramps: Vec<RampShot>,
     /// Virtual routers do not start before (`vrrp_startup_delay`, `vrrp_delay_after_boot`).
     pub begins: Option<u64>,
+    /// Since when virtual servers and real servers have their states; if there are many, not all of them.
+    pub since: Vec<SinceShot>,
+    /// The kernel has no IPVS, so no quorum was notified.
+    pub untold: bool,
     /// Timeouts of IPVS that `lvs_timeouts` changed, as they were before; 0: not changed.
     pub timeouts: Timeouts,
     /// Named pipes that kalived made: path, device, inode. Written by the daemon, not by the World.
@@ -111,6 +115,24 @@ pub struct RampShot {
     pub port: u16,
     /// Since when it is back.
     pub since: u64,
+}
+
+/// Since when a virtual server or one of its real servers has its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SinceShot {
+    /// The virtual server, by what it serves.
+    pub of: Box<str>,
+    /// Address and port of the real server; `None`: it is about the virtual server.
+    pub server: Option<(IpAddr, u16)>,
+    /// Whether it serves, or has its quorum.
+    pub up: bool,
+    /// Since when: monotonic and wall clock.
+    pub at: (u64, u64),
+    /// When the virtual server was configured.
+    pub born: (u64, u64),
+    /// Why, in words.
+    pub why: Box<str>,
 }
 
 /// An own interface of a virtual router.
@@ -293,6 +315,8 @@ pub struct CheckShot {
     pub failures: u32,
     /// The exit status of its program or the number of its file.
     pub value: Option<i32>,
+    /// Since when it has this verdict; 0: not known.
+    pub since: u64,
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ macro_rules! checks {
 
 impl World {
     pub(super) fn on_lvs(&mut self, now: Now, event: LvsEv, fx: &mut Effects) {
+        if let LvsEv::Room(connections) = event {
+            return self.checks.set_room(connections);
+        }
         let config = matches!(event, LvsEv::Config(_));
         let base = &self.base;
         let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_event(event, base, cx));
@@ -104,6 +107,8 @@ impl World {
     pub(super) fn on_lvs_due(&mut self, now: Now, fx: &mut Effects) {
         let turn = lvs!(self, now, fx, |lvs, cx| lvs.on_due(cx));
         if turn && self.phase == Phase::Running {
+            let told = self.lvs.take_told();
+            self.after_lvs(now, told, fx);
             self.give_checks(now, fx);
             lvs!(self, now, fx, |lvs, cx| lvs.go_on(cx));
         }

@@ -176,7 +176,7 @@ impl World {
                 }
                 Step::Ipvs => {
                     at.step = Step::VirtualServers;
-                    let restored = self.lvs.table().restored();
+                    let restored = self.lvs.restored();
                     return Some(Part::Ipvs(Ipvs { available: self.lvs.is_open(), restored }));
                 }
                 Step::VirtualServers => {

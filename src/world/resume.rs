@@ -139,6 +139,7 @@ impl World {
         let at = self.frozen_at.unwrap_or(now.mono);
         let (own, below) = self.own_shots();
         let (checks, alpha) = self.checks.shots(CHECKS);
+        let (since, untold) = self.lvs.since_shots(CHECKS);
         Snapshot {
             own,
             below,
@@ -162,6 +163,8 @@ impl World {
             bfd: self.bfd.shots(),
             ramps: self.lvs.farm().ramps(SERVICES),
             begins: self.begins.filter(|at| *at > now.mono).map(|at| at.0),
+            since,
+            untold,
             timeouts: self.lvs.timeouts_before(),
             fifos: Vec::new(),
         }
@@ -274,6 +277,7 @@ impl World {
         }
         self.lvs.resume_ramps(snapshot.ramps.clone());
         self.lvs.timeouts().inherit(snapshot.timeouts);
+        self.lvs.inherit_since(snapshot.since.clone(), snapshot.untold);
         self.inherited_groups.clone_from(&snapshot.groups);
         // A process that continues from another one does not wait anew.
         if let Some(at) = snapshot.begins {

@@ -74,6 +74,10 @@ fn http() {
 fn smtp() {
     replay("smtp", targets::smtp);
 }
+#[test]
+fn tls() {
+    replay("tls", targets::tls);
+}
 
 /// A target and its name.
 type Target = (&'static str, fn(&[u8]));
@@ -81,7 +85,7 @@ type Target = (&'static str, fn(&[u8]));
 /// The first steps of a fuzzer: inputs of the corpus truncated, with single bits flipped, and repeated.
 #[test]
 fn every_target_survives_small_damage() {
-    let all: [Target; 11] = [
+    let all: [Target; 12] = [
         ("source", targets::source),
         ("tree", targets::tree),
         ("lower", targets::lower),
@@ -93,6 +97,7 @@ fn every_target_survives_small_damage() {
         ("netlink", targets::netlink),
         ("http", targets::http),
         ("smtp", targets::smtp),
+        ("tls", targets::tls),
     ];
     for (target, run) in all {
         for path in inputs(target).into_iter().take(15) {

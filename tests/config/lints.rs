@@ -248,3 +248,27 @@ fn a_group_of_both_families_is_said_for_the_entries_that_nobody_can_serve() {
     assert!(said.len() == 2 && said[0].contains("2001:db8::1") && said[1].contains("fwmark 7"), "{said:?}");
     assert_eq!(found(&file("TUN")), [""; 0]);
 }
+
+// What the kernel's settings do to virtual servers is in the log of a start; other lints are for a test.
+#[test]
+fn a_start_finds_the_lints_about_the_kernel_of_virtual_servers_and_no_others() {
+    let file = "virtual_server 10.0.0.1 80 {\n  lb_kind NAT\n  protocol TCP\n  real_server 10.0.0.2 80 {\n    TCP_CHECK {\n    }\n  }\n}\n\
+                vrrp_script unused {\n  script /bin/true\n}\n";
+    let machine = Host { sysctl: |name| name.starts_with("net.ipv4.vs.").then_some(0), ..host() };
+    let codes = |lints: bool| {
+        let mut loaded = text(file);
+        loaded.look(Look { host: Some(&machine), lints, starts: true, ..Look::default() });
+        let mut codes: Vec<String> = loaded.diags.iter().map(|d| d.code().to_owned()).collect();
+        codes.dedup();
+        codes
+    };
+    let (all, start) = (codes(true), codes(false));
+    let is_lint = |c: &&String| LINTS.iter().any(|l| l.name == c.as_str());
+    let of_start: Vec<&String> = start.iter().filter(is_lint).collect();
+    assert!(of_start.iter().any(|c| *c == "ipvs-removed-servers"), "{start:?}");
+    let of_all: Vec<&String> = all.iter().filter(is_lint).filter(|c| c.starts_with("ipvs-")).collect();
+    assert!(
+        of_start.iter().all(|c| of_all.contains(c)) && of_start.len() < all.iter().filter(is_lint).count(),
+        "{all:?} {start:?}"
+    );
+}

@@ -135,7 +135,7 @@ pub fn ipvs(data: &[u8]) {
         director.pump(now.mono, &mut fx);
         for effect in fx.drain().collect::<Vec<_>>() {
             match effect {
-                Effect::Lvs(LvsFx::Dump(_)) => {
+                Effect::Lvs(LvsFx::Dump(_) | LvsFx::DumpWithSync) => {
                     let Some(piece) = pieces.next() else { continue };
                     let read = |f: Result<kalived::wire::netlink::Frame<'_>, _>| ipvs::read(f.ok()?.body, None).ok();
                     let mut found: Vec<_> = frames(piece).filter_map(read).collect();

@@ -210,6 +210,38 @@ pub fn http(data: &[u8]) {
     assert!(stage.counts().0 <= 2, "one look and one mail at a time: {:?}", stage.counts());
 }
 
+/// Records of a server that `SSL_GET` asks, in pieces: the first byte says how long each is. With and without `verify`, and with a name and
+/// without. Nothing of a session that did not begin reaches the check, and what is answered is bounded.
+pub fn tls(data: &[u8]) {
+    use kalived::config::model::lvs::Pem;
+    use kalived::process::tls::{Common, Tls};
+    thread_local! {
+        static COMMON: [Option<Common>; 2] = [false, true].map(|verify| {
+            let ca = include_str!("ca.pem").into();
+            Common::new(&Pem { ca, ..Pem::default() }, verify).ok()
+        });
+    }
+    let Some((piece, rest)) = data.split_first() else { return };
+    COMMON.with(|all| {
+        for (common, name) in all.iter().zip([None, Some("www.example")]) {
+            let common = common.as_ref().expect("the certificate is good");
+            let mut tls = Tls::new(common, name, [192, 0, 2, 1].into()).expect("a session");
+            let mut said = tls.outgoing().len();
+            assert!(said > 0, "it begins");
+            for bytes in rest.chunks(usize::from(*piece).max(1)) {
+                let Ok(fed) = tls.feed(bytes) else { break };
+                assert!(fed.plain.is_empty() && !fed.connected && !tls.is_connected(), "nobody has the keys");
+                said += tls.outgoing().len();
+                if fed.end {
+                    break;
+                }
+            }
+            said += tls.outgoing().len();
+            assert!(said <= 16 << 10, "{said}");
+        }
+    });
+}
+
 /// The answers of a mail server, likewise; the mails are those of three virtual routers that became Master.
 pub fn smtp(data: &[u8]) {
     let mut bytes = data;

@@ -539,3 +539,139 @@ fn groups_by_mark_are_the_services_and_the_rules_that_keepalived_makes() {
     assert_eq!(code, Some(0), "log:\n{log}");
     assert_eq!((table(&host), host.run("nft list ruleset")), (Vec::new(), String::new()));
 }
+
+/// Connections so far of each destination that has had some: `ipvsadm -Ln --stats`.
+fn counted(host: &Host) -> Vec<(String, u64)> {
+    let text = host.run("ipvsadm -Ln --stats --exact");
+    let one = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let count = words.get(2)?.parse().ok().filter(|n| *n > 0)?;
+        (words.first() == Some(&"->")).then(|| (words.get(1).copied().unwrap_or_default().to_owned(), count))
+    };
+    text.lines().filter_map(one).collect()
+}
+
+/// Asks the service `$1` `$2` times.
+const ASKS_OFTEN: &str = "
+import socket, sys
+for n in range(int(sys.argv[2])):
+    s = socket.create_connection((sys.argv[1], 80), 5)
+    s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+    if b' 200 ' not in s.recv(100):
+        sys.exit(1)
+    s.close()
+";
+
+/// A client behind the director, whose answers come back through it, as address translation needs it.
+fn client_and_backends(lab: &Lab, director: &Host) -> (Host, Host) {
+    director
+        .run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.eth0.send_redirects=0");
+    let (client, far) = (lab.host("client", 40), lab.host("backends", 30));
+    client.run(&format!("ip route add 10.77.0.0/16 via {}", director.v4()));
+    far.run(&format!("ip route add {}/32 via {}", client.v4(), director.v4()));
+    far.run("sysctl -qw net.ipv4.conf.all.accept_redirects=0 net.ipv4.conf.eth0.accept_redirects=0");
+    (client, far)
+}
+
+fn serves(client: &Host, addr: &str, times: u32) {
+    until_true(&format!("an answer of {addr}"), || {
+        pause(200);
+        let mut python = client.command("python3");
+        let asks = python.args(["-c", ASKS, addr]).stderr(Stdio::null());
+        asks.status().is_ok_and(|s| s.success())
+    });
+    let mut python = client.command("python3");
+    let done = python.args(["-c", ASKS_OFTEN, addr, &times.to_string()]).status();
+    assert!(done.is_ok_and(|s| s.success()), "{addr} answers {times} times");
+}
+
+#[test]
+fn a_reload_that_changes_three_of_300_servers_leaves_the_counters_of_the_others() {
+    let Some((lab, host)) = lab("a_reload_that_changes_three_of_300_servers_leaves_the_counters_of_the_others") else {
+        return;
+    };
+    let (client, far) = client_and_backends(&lab, &host);
+    let addr = |n: u32| format!("198.18.{}.{}", 100 + n / 100, 1 + n % 100);
+    far.script(&(0..300).map(|n| format!("ip addr add {}/16 dev eth0\n", addr(n))).collect::<String>());
+    let _serves = backend(&far, "0.0.0.0");
+    host.run("ip addr add 10.77.5.1/32 dev lo");
+    let text = |changed: u32| {
+        let one = |n| {
+            let weight = if n % 100 == 50 { changed } else { 1 };
+            format!("  real_server {} 80 {{\n    weight {weight}\n  }}\n", addr(n))
+        };
+        let all: String = (0..300).map(one).collect();
+        with_router(&format!("virtual_server 10.77.5.1 80 {{\n  lb_algo rr\n  lb_kind NAT\n  protocol TCP\n{all}}}\n"))
+    };
+    let daemon = lab.start_program(Program::Kalived, &host, &text(1));
+    until_true("all of them", || {
+        pause(400);
+        table(&host).len() == 301
+    });
+    serves(&client, "10.77.5.1", 300);
+    let (before, lines) = (counted(&host), table(&host));
+    assert!(before.len() >= 299, "each had one: {before:?}");
+    std::fs::write(daemon.conf(), text(7)).expect("writable");
+    daemon.signal("HUP");
+    let changed = || {
+        let now = table(&host);
+        assert_eq!(now.len(), lines.len(), "none is gone for a moment");
+        now.into_iter().filter(|l| !lines.contains(l)).collect::<Vec<_>>()
+    };
+    until_true("the reload", || {
+        pause(400);
+        changed().len() == 3
+    });
+    assert!(changed().iter().all(|l| l.ends_with(" 7")), "{:?}", changed());
+    assert_eq!(counted(&host), before, "the counters go on");
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+}
+
+#[test]
+fn a_client_goes_through_the_address_and_through_the_mark_to_real_servers() {
+    let Some((lab, host)) = lab("a_client_goes_through_the_address_and_through_the_mark_to_real_servers") else {
+        return;
+    };
+    let (client, far) = client_and_backends(&lab, &host);
+    far.script("ip addr add 198.18.0.111/16 dev eth0\nip addr add 198.18.0.112/16 dev eth0\n");
+    let _serves = backend(&far, "0.0.0.0");
+    // As the tutorials have it, with the addresses of this network; the packets to 10.77.6.2 get the mark.
+    host.script(
+        "ip addr add 10.77.6.1/32 dev lo\nip addr add 10.77.6.2/32 dev lo\nnft add table ip m\n\
+         nft add chain ip m c '{ type filter hook prerouting priority mangle; }'\n\
+         nft add rule ip m c ip daddr 10.77.6.2 tcp dport 80 meta mark set 5\n",
+    );
+    let reals = "  real_server 198.18.0.111 80 {\n    weight 3\n    TCP_CHECK {\n      connect_timeout 3\n      connect_port 80\n    }\n  }\n  \
+                 real_server 198.18.0.112 80 {\n    weight 2\n    TCP_CHECK {\n      connect_timeout 3\n      connect_port 80\n    }\n  }\n";
+    let begin = "  delay_loop 1\n  warmup 0\n  protocol TCP\n  lb_kind NAT\n";
+    let text = format!(
+        "virtual_server 10.77.6.1 80 {{\n{begin}  lb_algo wrr\n  persistence_timeout 50\n{reals}}}\n\
+         virtual_server fwmark 5 {{\n{begin}  lb_algo rr\n{reals}}}\n"
+    );
+    let daemon = kalived(&lab, &host, &text);
+    until_true("both services", || {
+        pause(400);
+        table(&host).len() == 6
+    });
+    serves(&client, "10.77.6.1", 9);
+    serves(&client, "10.77.6.2", 10);
+    let connections = host.run("ipvsadm -Lnc");
+    let from_here: Vec<Vec<&str>> = (connections.lines())
+        .map(|l| l.split_whitespace().collect())
+        .filter(|w: &Vec<&str>| w.len() == 6 && w[3].starts_with(&format!("{}:", client.v4())))
+        .collect();
+    let behind = |service: &str| {
+        let mut all: Vec<&str> = from_here.iter().filter(|w| w[4] == service).map(|w| w[5]).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let both = ["198.18.0.111:80", "198.18.0.112:80"];
+    let [sticks] = behind("10.77.6.1:80")[..] else { panic!("one client, one server:\n{connections}") };
+    assert!(both.contains(&sticks), "{connections}");
+    assert_eq!(behind("10.77.6.2:80"), both, "without persistence each in turn:\n{connections}");
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "log:\n{log}");
+    assert!(table(&host).is_empty());
+}

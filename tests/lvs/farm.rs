@@ -7,7 +7,9 @@ use kalived::config::model::lvs::{
     GroupEntry, Method, Protocol, RealServer, Scheduler, ServerGroup, Service, Sorry, VirtualServer,
 };
 use kalived::lvs::check::Standing;
+use kalived::lvs::farm::Happened;
 use kalived::time::Duration;
+use kalived::vrrp::change::Subject;
 use kalived::wire::netlink::ipvs::{self as wire, DestinationKey, Forward, ServiceKey};
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -582,4 +584,135 @@ fn a_weight_that_replaces_that_of_the_file_outlives_a_reload() {
     b.said.clear();
     b.result(0, 0, Standing { up: Some(true), weight: -3, replacing: 1, ..Standing::default() });
     assert!(!b.said.iter().any(|s| s.contains("Gained quorum")), "{:?}", b.said);
+}
+
+// `quorum_up` may announce a route: it is not run while nothing can be served.
+#[test]
+fn no_quorum_is_gained_before_the_table_can_be_used() {
+    let quorums = |b: &Bench| -> Vec<bool> {
+        let of = |h: &Happened| match h {
+            Happened::Told(t) if matches!(t.who, Subject::VirtualServer(_)) => Some(t.up),
+            _ => None,
+        };
+        b.happened.iter().filter_map(of).collect()
+    };
+    let mut b = Bench::new();
+    (b.faults.no_module, b.faults.no_modprobe) = (true, true);
+    let other = VirtualServer { service: Service::Address(ip("10.77.1.2"), 80), ..web(&[real(12, 1)]) };
+    let gone = VirtualServer { service: Service::Address(ip("10.77.1.3"), 80), ..web(&[real(13, 1)]) };
+    b.load(&[], &[web(&[real(11, 1)]), other.clone(), gone]);
+    b.later(Duration::from_secs(30));
+    assert_eq!(quorums(&b), [false; 0], "{:?}", b.said);
+    assert!(!b.said.iter().any(|s| s.contains("Gained quorum")), "{:?}", b.said);
+    let why = |s: &String| s.contains("have no quorum") && s.contains("`modprobe ip_vs` ended with status 1");
+    assert_eq!(b.said.iter().filter(|s| why(s)).count(), 1, "{:?}", b.said);
+    // What nobody was told of is not lost, either: by its checks, and with its block.
+    b.verdict(0, 0, false);
+    b.verdict(0, 0, true);
+    b.verdict(1, 0, false);
+    b.load(&[], &[web(&[real(11, 1)]), other.clone()]);
+    assert_eq!(quorums(&b), [false; 0], "{:?}", b.said);
+    (b.faults.no_module, b.faults.no_modprobe) = (false, false);
+    b.later(Duration::from_secs(60));
+    assert_eq!(quorums(&b), [true]);
+    assert_eq!(b.said.iter().filter(|s| s.contains("Gained quorum")).count(), 1, "{:?}", b.said);
+    b.verdict(1, 0, true);
+    b.verdict(0, 0, false);
+    assert_eq!(quorums(&b), [true, true, false]);
+    // One that stops without IPVS has nothing to take back.
+    let mut b = Bench::new();
+    (b.faults.no_module, b.faults.no_modprobe) = (true, true);
+    b.load(&[], &[VirtualServer { omega: true, ..web(&[real(11, 1)]) }]);
+    b.stop();
+    assert_eq!(quorums(&b), [false; 0]);
+    // Many are told a few in each turn, and all are.
+    let mut b = Bench::new();
+    let many: Vec<VirtualServer> = (1..=200)
+        .map(|n| VirtualServer { service: Service::Address([10, 77, 2, n].into(), 80), ..web(&[real(11, 1)]) })
+        .collect();
+    b.load(&[], &many);
+    assert_eq!(quorums(&b).len(), 200);
+}
+
+#[test]
+fn what_did_not_change_has_its_time_and_reason_from_the_process_before() {
+    let mut b = Bench::new();
+    let file = [VirtualServer { quorum: 2, ..web(&[real(11, 1), real(12, 1), real(13, 1)]) }];
+    b.load(&[], &file);
+    b.standing = Standing { up: Some(true), ..Standing::default() };
+    let born = b.now;
+    b.later(Duration::from_secs(100));
+    b.verdict(0, 0, false);
+    let failed = b.now.mono;
+    b.later(Duration::from_secs(100));
+    b.verdict(0, 1, false);
+    let lost = b.now.mono;
+    b.later(Duration::from_secs(100));
+    let (shots, untold) = b.director.since_shots(100);
+    assert!(!untold && shots.len() == 3, "{shots:?}");
+    assert_eq!(b.director.since_shots(2).0.len(), 2, "bounded");
+
+    let mut next = Bench::new();
+    next.now = b.now;
+    next.director.inherit_since(shots, false);
+    next.load(&[], &file);
+    next.verdict(0, 0, false);
+    // This one is back.
+    next.verdict(0, 2, false);
+    next.resume();
+    let back = next.now.mono;
+    let farm = next.director.farm();
+    let vs = farm.get(farm.keys()[0]).expect("there");
+    assert!(!vs.pool.is_up());
+    assert_eq!(vs.since.mono, lost, "without its quorum since then");
+    let of = |n: usize| (vs.changed(vs.reals[n]).0.mono, vs.changed(vs.reals[n]).1.to_owned());
+    assert_eq!(of(0), (failed, "a test".to_owned()));
+    assert!(of(1).0 <= born.mono, "up as it was configured: {:?}", of(1));
+    assert_eq!(of(2), (back, "a test".to_owned()), "it failed in this process");
+}
+
+#[test]
+fn only_what_comes_into_the_pool_or_leaves_it_is_said_to() {
+    let said = |b: &mut Bench| std::mem::take(&mut b.said).into_iter().filter(|s| s.contains("ing service")).count();
+    // The last ones stay.
+    let mut b = Bench::new();
+    b.load(&[], &[VirtualServer { panic_threshold: 100, ..web(&[real(11, 1), real(12, 1)]) }]);
+    b.verdict(0, 0, false);
+    assert_eq!((b.lines().len(), said(&mut b)), (3, 0));
+    b.verdict(0, 0, true);
+    assert_eq!((b.lines().len(), said(&mut b)), (3, 0));
+    let told =
+        b.happened.iter().filter(|h| matches!(h, Happened::Told(t) if matches!(t.who, Subject::RealServer { .. })));
+    assert_eq!(told.count(), 2, "notified all the same");
+    // One that was awaited, and fails.
+    let mut b = Bench::new();
+    let awaited = |host| RealServer { checks: vec![Check::default()], ..real(host, 1) };
+    b.load(
+        &[],
+        &[VirtualServer { pace: Pace { alpha: Some(true), ..Pace::default() }, ..web(&[awaited(11), awaited(12)]) }],
+    );
+    b.verdict(0, 0, false);
+    assert_eq!(said(&mut b), 0);
+    b.verdict(0, 0, true);
+    assert_eq!(said(&mut b), 1);
+}
+
+#[test]
+fn a_reload_that_changes_three_of_300_servers_requests_three_changes() {
+    let servers = |changed: i32| -> Vec<RealServer> {
+        let one = |n: u16| {
+            let [high, low] = n.to_be_bytes();
+            let weight = if n % 100 == 50 { changed } else { 1 };
+            RealServer { addr: [10, 78, high, low].into(), port: 80, weight: Some(weight), ..RealServer::default() }
+        };
+        (0..300).map(one).collect()
+    };
+    let mut b = Bench::new();
+    b.load(&[], &[web(&servers(1))]);
+    assert_eq!(b.lines().len(), 301);
+    b.asked.clear();
+    b.load(&[], &[web(&servers(7))]);
+    b.later(Duration::from_secs(60));
+    assert_eq!(b.asked.len(), 3, "{:?}", b.asked);
+    assert!(b.asked.iter().all(|a| a.starts_with("Set ") && a.ends_with("w7")), "{:?}", b.asked);
 }

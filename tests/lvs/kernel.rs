@@ -35,6 +35,8 @@ pub struct Bench {
     pub table: Entries,
     /// `ipvsadm --set`.
     pub timeouts: Timeouts,
+    /// `ipvsadm -L --daemon`.
+    pub syncs: Vec<SyncDaemon>,
     pub faults: Faults,
     pub now: Now,
     pub more: GlobalMore,
@@ -63,6 +65,7 @@ impl Bench {
             director: Director::default(),
             table: Entries::new(),
             timeouts: Timeouts { tcp: 900, tcp_fin: 120, udp: 300 },
+            syncs: Vec::new(),
             faults: Faults::default(),
             now: Now { mono, wall: Wall(0) },
             more: GlobalMore::default(),
@@ -129,6 +132,12 @@ impl Bench {
         self.settle();
     }
 
+    /// All checks were taken: what the previous process knew holds.
+    pub fn resume(&mut self) {
+        self.with(|d, cx| d.resume_quorum(cx));
+        self.settle();
+    }
+
     pub fn stop(&mut self) {
         let more = self.more.clone();
         let happened = self.with(|d, cx| d.stop(&more, cx));
@@ -184,6 +193,8 @@ impl Bench {
 
     fn due(&mut self) {
         if self.with(|d, cx| d.on_due(cx)) {
+            let told = self.director.take_told();
+            self.note(told);
             self.take_checks();
             self.with(|d, cx| d.go_on(cx));
         }
@@ -228,6 +239,10 @@ impl Bench {
                 self.answers.push_back(LvsEv::Opened(result));
             }
             Effect::Lvs(LvsFx::Dump(of)) => self.dump(of),
+            Effect::Lvs(LvsFx::DumpWithSync) => {
+                self.answers.extend(self.syncs.iter().map(|d| LvsEv::Found(vec![Message::Daemon(d.clone())])));
+                self.dump(None);
+            }
             Effect::Lvs(LvsFx::Change { req, op }) => {
                 self.asked.push(words(&op));
                 let mut result = self.change(op);
@@ -252,13 +267,22 @@ impl Bench {
     }
 
     fn change(&mut self, op: LvsOp) -> Result<(), Errno> {
-        match op {
+        match op.clone() {
             LvsOp::AskTimeouts => self.answers.push_back(LvsEv::Found(vec![Message::Timeouts(self.timeouts)])),
             LvsOp::Timeouts(t) => {
                 let set = |to: &mut u32, n| *to = if n > 0 { n } else { *to };
                 set(&mut self.timeouts.tcp, t.tcp);
                 set(&mut self.timeouts.tcp_fin, t.tcp_fin);
                 set(&mut self.timeouts.udp, t.udp);
+            }
+            LvsOp::Sync(true, daemon) => {
+                self.syncs.push(*daemon);
+                return Ok(());
+            }
+            LvsOp::Sync(false, daemon) => {
+                let before = self.syncs.len();
+                self.syncs.retain(|d| d.master != daemon.master);
+                return if self.syncs.len() < before { Ok(()) } else { Err(Errno::ESRCH) };
             }
             _ => {}
         }

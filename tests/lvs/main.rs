@@ -6,6 +6,7 @@ mod farm;
 mod kernel;
 mod marks;
 mod pace;
+mod sync;
 mod table;
 mod timeouts;
 mod traps;

@@ -66,9 +66,7 @@ fn all_failures_are_said_where_that_is_asked_for() {
 
 #[test]
 fn a_cause_on_this_host_is_named_and_counts_after_its_own_tries() {
-    for (errno, words) in
-        [(99, "address not available (99)"), (24, "too many open files (24)"), (101, "network is unreachable (101)")]
-    {
+    for (errno, words) in [(99, "address not available (99)"), (101, "network is unreachable (101)")] {
         let (mut b, server) = Bench::of(spec(&check(CheckKind::Tcp)));
         b.does.insert(SERVER.into(), Does::Accepts);
         b.run(S);
@@ -358,4 +356,48 @@ fn the_next_process_knows_every_check_with_alpha_that_succeeds_however_many_ther
         c.apply(list, cx);
     });
     assert_eq!(states(&next, &servers), before);
+}
+
+// `EMFILE` and its like: the look did not begin, whatever the server does.
+#[test]
+fn want_of_descriptors_or_memory_is_no_verdict_however_long_it_lasts() {
+    for (errno, words) in [(24, "too many open files (24)"), (23, ""), (12, ""), (105, "")] {
+        let (mut b, server) = Bench::of(spec(&check(CheckKind::Tcp)));
+        b.does.insert(SERVER.into(), Does::Refuses(errno));
+        b.run(S * 5);
+        assert_eq!(b.up(server), None, "nothing is known yet");
+        b.does.insert(SERVER.into(), Does::Accepts);
+        b.run(S * 4);
+        assert_eq!(b.up(server), Some(true));
+        b.does.insert(SERVER.into(), Does::Refuses(errno));
+        let before = b.opened.len();
+        b.run(S * 60);
+        assert_eq!(b.up(server), Some(true), "it is what it was");
+        assert!(b.words(server).starts_with(&format!("on this host: {words}")), "{}", b.words(server));
+        assert!(b.opened.len() - before >= 50, "tried again soon");
+        assert_eq!(b.logged("could not be carried out on this host"), 2, "{:?}", b.notes);
+        assert!(b.logged("has not ended for") > 0);
+        b.does.insert(SERVER.into(), Does::Refuses(111));
+        b.run(S * 4);
+        assert_eq!(b.up(server), Some(false), "the server itself");
+    }
+}
+
+#[test]
+fn no_more_connections_than_the_limit_of_open_files_allows() {
+    let mut b = Bench::new();
+    b.checks.set_room(8);
+    let servers: Vec<RsKey> = (0..100).map(|_| b.servers.insert(())).collect();
+    b.call(|c, cx| {
+        c.start(cx);
+        for (n, server) in servers.iter().enumerate() {
+            let rs = RealServer { addr: [10, 78, 0, n as u8].into(), port: 80, ..RealServer::default() };
+            let spec = CheckSpec::of(&Config::default(), &vs(), &rs, &check(CheckKind::Tcp)).remove(0);
+            c.set(*server, vec![wanted(*server, spec)], cx);
+        }
+    });
+    // Nobody answers: each look takes its whole second.
+    b.run(S * 30);
+    assert_eq!(b.most, 8);
+    assert!(servers.iter().all(|s| b.up(*s) == Some(false)), "each had its turn");
 }

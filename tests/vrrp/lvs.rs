@@ -72,6 +72,7 @@ impl Bench {
                 let answers = match fx {
                     LvsFx::Read => vec![LvsEv::Config(Ok(parts(&None, groups, servers).collect()))],
                     LvsFx::Open => vec![LvsEv::Opened(Ok(()))],
+                    LvsFx::DumpWithSync => vec![LvsEv::Synced { complete: false }],
                     LvsFx::Dump(of) => {
                         let is = |m: &&Message| matches!(m, Message::Service(..)) == of.is_none();
                         let found = there.iter().filter(is).cloned().collect();

@@ -129,3 +129,20 @@ fn what_is_missing_is_an_error() {
     assert_eq!(read_family(&body(|o| get_family(o, 1, "IPVS"))), Ok(None), "a request is not an answer");
     assert_eq!(generic::CONTROLLER, 0x10);
 }
+
+#[test]
+fn a_thread_of_synchronisation_is_read_as_it_was_written() {
+    for group in [None, Some("224.0.0.81".parse().unwrap()), Some("ff02::51".parse::<IpAddr>().unwrap())] {
+        for master in [true, false] {
+            let one =
+                SyncDaemon { master, interface: "eth1".into(), id: 255, max_len: 1472, group, port: 8848, ttl: 7 };
+            let bytes = body(|o| sync_daemon(o, FAMILY_ID, 7, true, &one));
+            assert_eq!(read(&bytes, None), Ok(Message::Daemon(one)));
+            assert!((5..bytes.len()).all(|n| !matches!(read(&bytes[..n], None), Ok(Message::Daemon(_)))));
+        }
+    }
+    // NLM_F_REQUEST | NLM_F_DUMP, IPVS_CMD_GET_DAEMON.
+    let mut out = BytesMut::new();
+    get_sync_daemons(&mut out, FAMILY_ID, 7);
+    assert_eq!(out[..], hex("14000000 20000103 07000000 00000000 0b010000")[..]);
+}

@@ -104,7 +104,7 @@ pub(super) const GLOBAL_DEFS: &[Keyword] = &[
     row("lvs_process_name", Text, Always, "<name>", "unset", ">15 chars truncated",
         "Accepted. Health checks are made by the process that speaks VRRP: vrrp_process_name names it."),
     row("lvs_sync_daemon", Words, Supported, "<if> [[inst] <vrrp>] [id N] [maxlen N] [port N] [ttl N] [group <mcast>]", "id = vrid or 0", "id 0..255, maxlen 1..65507, port 1..65535, ttl 1..255; bad ones reported",
-        "The kernel sends its connections to other directors while the named instance is Master, and receives theirs while it is Backup; without an instance it does both. Needs a virtual_server."),
+        "The kernel sends its connections to other directors while the named instance is Master, and receives theirs while it is Backup; without an instance it does both."),
     row("lvs_timeouts", Words, Supported, "[tcp N] [tcpfin N] [udp N]", "kernel values", "0..2678400 s each; bad one reported",
         "Timeouts of IPVS connections. What the kernel had before is put back when kalived ends."),
     row("max_auto_priority", OptInt(-1, 99, 99), Always, "[<-1..99>]", "0 (off; NOTICE at startup)", "bare word = RR max; -1 = off without notice",

@@ -5,7 +5,7 @@
 use super::one::{One, State};
 use super::plan::{Lane, MATCH_PAUSE, ROUSE_PAUSE, ROUSED, SLICE, STEPS, TOGETHER, Tag};
 use super::spec::What;
-use super::talk::{Failure, Outcome, Step, Talk, Words, failed};
+use super::talk::{Cause, Failure, Outcome, Step, Talk, Words, failed};
 use super::verdict::Next;
 use super::{CheckOut, Checks, Cx, text};
 use crate::child;
@@ -142,7 +142,13 @@ impl Checks {
             ChildEnd::Signaled(n) => (one.value, Err(failed(format!("due to signal {n}")))),
             ChildEnd::NotStarted(e) => {
                 let words = format!("could not be started: {}", crate::words::errno(e));
-                (one.value, Err(Failure { words: words.into(), local: e == Errno::EAGAIN }))
+                (
+                    one.value,
+                    Err(Failure {
+                        words: words.into(),
+                        cause: if e == Errno::EAGAIN { Cause::Host } else { Cause::Server },
+                    }),
+                )
             }
         };
         match kills {
@@ -294,7 +300,7 @@ impl Checks {
             return;
         };
         let word = Words::Owned(format!("session {name} is {}", if up { "up" } else { "down" }));
-        let outcome = if up { Ok(word) } else { Err(Failure { words: word, local: false }) };
+        let outcome = if up { Ok(word) } else { Err(Failure { words: word, cause: Cause::Server }) };
         let mut out = core::mem::take(&mut self.unsaid);
         self.judge(check, outcome, cx, &mut out);
         self.unsaid = out;
@@ -511,7 +517,7 @@ impl Checks {
         let (rule, forgiven) = (one.rule(), one.verdict.failures());
         let (changed, next) = match &outcome {
             Ok(_) => one.verdict.success(rule),
-            Err(f) => one.verdict.failure(f.local, rule),
+            Err(f) => one.verdict.failure(f.cause, rule),
         };
         if next != Next::Local {
             one.ended = Some(cx.now.mono);
@@ -522,8 +528,8 @@ impl Checks {
                 one.local_said = false;
                 words
             }
-            Err(Failure { words, local: false }) => words,
-            Err(Failure { words, local: true }) => {
+            Err(Failure { words, cause: Cause::Server }) => words,
+            Err(Failure { words, cause: Cause::Host | Cause::Room }) => {
                 if !core::mem::replace(&mut one.local_said, true)
                     && let Some(user) = one.users.first()
                 {

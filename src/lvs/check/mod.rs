@@ -163,6 +163,11 @@ impl core::fmt::Debug for Checks {
 }
 
 impl Checks {
+    /// How many connections there may be at a time; more than [`CONNECTIONS`] are never made.
+    pub fn set_room(&mut self, connections: usize) {
+        self.plan.set_room(connections);
+    }
+
     /// Takes over the states of an earlier process; called before the checks are set. `alpha`: see [`Checks::shots`].
     pub fn resume(&mut self, shots: Vec<CheckShot>, alpha: &str) {
         self.memory.extend(shots.into_iter().map(|s| (s.spec, s)));
@@ -258,7 +263,7 @@ impl Checks {
         if let Some(shot) = self.memory.remove(&digest) {
             one.resume(&shot);
         } else if !self.succeeded.is_empty() && self.succeeded.remove(&digests::begin(&digest)) {
-            one.resume(&CheckShot { spec: digest, up: true, failures: 0, value: None });
+            one.resume(&CheckShot { spec: digest, up: true, ..CheckShot::default() });
         }
         if let What::Never(why) = &one.spec.what {
             one.words = why.to_string().into();
@@ -437,7 +442,7 @@ impl Checks {
             }
         }
         assert_eq!(busy, [self.plan.taken(Lane::Connections), self.plan.taken(Lane::Programs)]);
-        assert!(busy[0] <= CONNECTIONS && busy[1] <= PROGRAMS);
+        assert!(busy[0] <= self.plan.most(Lane::Connections) && busy[1] <= self.plan.most(Lane::Programs));
         assert_eq!(times, self.plan.len(), "a time in the queue is somebody's");
         assert!(self.matching.len() <= self.all.len());
         let more = !self.rousing.is_empty() || !self.unsaid.is_empty() || !self.matching.is_empty();

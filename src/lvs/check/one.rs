@@ -91,6 +91,9 @@ impl One {
     pub(super) fn resume(&mut self, shot: &CheckShot) {
         self.verdict.resume(shot.up, shot.failures.min(self.spec.pace.retries));
         self.value = shot.value;
+        if shot.since > 0 {
+            self.since = self.since.min(Instant(shot.since));
+        }
         self.words = Words::Borrowed("as the process before found it");
     }
 
@@ -135,7 +138,8 @@ impl One {
 
     pub(super) fn shot(&self) -> Option<CheckShot> {
         let up = self.verdict.up()?;
-        Some(CheckShot { spec: self.digest, up, failures: self.verdict.failures(), value: self.value })
+        let (failures, since) = (self.verdict.failures(), self.since.0);
+        Some(CheckShot { spec: self.digest, up, failures, value: self.value, since })
     }
 
     pub(super) fn rule(&self) -> Rule {

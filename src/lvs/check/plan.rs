@@ -12,7 +12,8 @@ use crate::timers::{Due, Timers};
 use crate::words::Limit;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Connections of checks at a time. Each is a descriptor and, once it is open, 4 KiB for what is received: 16 MiB at most.
+/// Connections of checks at a time, where the limit of open files allows it. Each is a descriptor and, once it is open, 4 KiB for what is
+/// received: 16 MiB at most.
 pub const CONNECTIONS: usize = 4096;
 /// Programs of checks at a time: so many shells need about 500 MB.
 pub const PROGRAMS: usize = 256;
@@ -61,12 +62,6 @@ impl Lane {
             _ => Some(Lane::Connections),
         }
     }
-    fn most(self) -> usize {
-        match self {
-            Lane::Connections => CONNECTIONS,
-            Lane::Programs => PROGRAMS,
-        }
-    }
 }
 
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -80,6 +75,9 @@ struct Places {
 pub(super) struct Plan {
     queue: BTreeSet<(Instant, Tag, CheckId)>,
     places: [Places; 2],
+    // Connections at a time, where that is fewer than [`CONNECTIONS`].
+    #[serde(default)]
+    room: Option<usize>,
     // No check begins before this time.
     open: Instant,
     // Starts in 1,000 seconds, of all checks together.
@@ -97,6 +95,17 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// At most so many connections at a time: the process may have no more descriptors.
+    pub(super) fn set_room(&mut self, connections: usize) {
+        self.room = Some(connections.clamp(1, CONNECTIONS));
+    }
+    /// How many looks of this kind may be under way.
+    pub(super) fn most(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Connections => self.room.unwrap_or(CONNECTIONS),
+            Lane::Programs => PROGRAMS,
+        }
+    }
     pub(super) fn set(&mut self, at: Instant, tag: Tag, id: CheckId) {
         self.queue.insert((at, tag, id));
     }
@@ -140,8 +149,9 @@ impl Plan {
     }
     /// Takes a place; false: there is none, and the check waits for one.
     pub(super) fn enter(&mut self, lane: Lane, id: CheckId) -> bool {
+        let most = self.most(lane);
         let places = &mut self.places[lane as usize];
-        if places.taken >= lane.most() {
+        if places.taken >= most {
             places.waiting.push_back(id);
             return false;
         }
@@ -155,12 +165,13 @@ impl Plan {
     }
     /// Less than half of the connections are in use.
     pub(super) fn is_roomy(&self) -> bool {
-        self.taken(Lane::Connections) < CONNECTIONS / 2
+        self.taken(Lane::Connections) < self.most(Lane::Connections) / 2
     }
     /// The check that has waited longest, if there is a place for it.
     pub(super) fn waiting(&mut self, lane: Lane) -> Option<CheckId> {
+        let most = self.most(lane);
         let places = &mut self.places[lane as usize];
-        (places.taken < lane.most()).then(|| places.waiting.pop_front()).flatten()
+        (places.taken < most).then(|| places.waiting.pop_front()).flatten()
     }
     /// The check waits for a place no longer.
     pub(super) fn give_up(&mut self, lane: Lane, id: CheckId) {

@@ -21,15 +21,25 @@ pub(super) type Words = Cow<'static, str>;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) words: Words,
-    /// The cause is on this host, not at the server.
-    pub(super) local: bool,
+    pub(super) cause: Cause,
+}
+
+/// Where the cause of a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// At the server.
+    Server,
+    /// On this host: after some tries it counts, too.
+    Host,
+    /// This host, or this process, has no descriptor or memory left: the look did not begin. It never counts.
+    Room,
 }
 
 /// The result of a look.
 pub(super) type Outcome = Result<Words, Failure>;
 
 pub(super) fn failed(words: impl Into<Words>) -> Failure {
-    Failure { words: words.into(), local: false }
+    Failure { words: words.into(), cause: Cause::Server }
 }
 
 /// What follows from an input.
@@ -74,7 +84,7 @@ impl Talk {
         if let Stream::Failed(e) = event {
             return match self {
                 Talk::Smtp(d) if d.is_leaving() => Step::Done(Ok(Words::Borrowed("SMTP 250"))),
-                _ => Step::Done(Err(Failure { words: crate::words::errno(e).into(), local: is_local(e) })),
+                _ => Step::Done(Err(Failure { words: crate::words::errno(e).into(), cause: cause_of(e) })),
             };
         }
         if let Stream::Broken(why) = event {
@@ -114,7 +124,7 @@ impl Talk {
             (Talk::Udp, What::Udp { reply: None, .. }) => Ok(Words::Borrowed("no error")),
             (Talk::Http(answer), _) if answer.is_matching() => {
                 let words = format!("its body was not matched with the regex within {within}").into();
-                Err(Failure { words, local: true })
+                Err(Failure { words, cause: Cause::Host })
             }
             (Talk::Http(answer), _) => Err(failed(format!("{} within {within}", answer.missing()))),
             (Talk::Smtp(d), _) => Err(failed(format!("{} within {within}", d.missing()))),
@@ -124,9 +134,14 @@ impl Talk {
 }
 
 /// Whether this host, not the server, is the cause: no route, no port or address, no memory, descriptor or right to send.
-fn is_local(e: Errno) -> bool {
-    // EPERM, EAGAIN, ENOMEM, EACCES, ENODEV, EINVAL, ENFILE, EMFILE, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ENOBUFS
-    matches!(e.0, 1 | 11 | 12 | 13 | 19 | 22 | 23 | 24 | 97 | 98 | 99 | 100 | 101 | 105)
+pub(super) fn cause_of(e: Errno) -> Cause {
+    match e.0 {
+        // ENOMEM, ENFILE, EMFILE, ENOBUFS
+        12 | 23 | 24 | 105 => Cause::Room,
+        // EPERM, EAGAIN, EACCES, ENODEV, EINVAL, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH
+        1 | 11 | 13 | 19 | 22 | 97 | 98 | 99 | 100 | 101 => Cause::Host,
+        _ => Cause::Server,
+    }
 }
 
 /// Hostile text for a message: printable, and not long.

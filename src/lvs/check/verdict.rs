@@ -2,7 +2,10 @@
 //!
 //! Read first: nothing. While up, `retry` successive failures do not count; the next one makes it down. While down, `rise` successive
 //! successes make it up; of several pages each must have succeeded since the last failure. The first result decides alone. A failure
-//! with a cause on this host is no result about the server: it is tried again a few times before it counts as any other.
+//! with a cause on this host is no result about the server: it is tried again a few times before it counts as any other. One for want of
+//! descriptors or memory never counts.
+
+use super::talk::Cause;
 
 /// Successive failures with a cause on this host, the last of which counts.
 pub(super) const LOCAL_TRIES: u32 = 3;
@@ -106,8 +109,12 @@ impl Verdict {
         (self.up.replace(true) != Some(true), Next::Interval)
     }
 
-    /// As [`Verdict::success`]; `local`: the cause is on this host.
-    pub(super) fn failure(&mut self, local: bool, rule: Rule) -> (bool, Next) {
+    /// As [`Verdict::success`].
+    pub(super) fn failure(&mut self, cause: Cause, rule: Rule) -> (bool, Next) {
+        if cause == Cause::Room {
+            return (false, Next::Local);
+        }
+        let local = cause == Cause::Host;
         self.local = if local { self.local.saturating_add(1) } else { 0 };
         if local && self.local < LOCAL_TRIES {
             return (false, Next::Local);
@@ -132,8 +139,9 @@ mod tests {
             .map(|r| {
                 match r {
                     '+' => v.success(rule),
-                    '-' => v.failure(false, rule),
-                    _ => v.failure(true, rule),
+                    '-' => v.failure(Cause::Server, rule),
+                    'r' => v.failure(Cause::Room, rule),
+                    _ => v.failure(Cause::Host, rule),
                 };
                 match v.up() {
                     None => '?',
@@ -178,7 +186,7 @@ mod tests {
         assert_eq!((run(&mut v, "+-", three), v.page()), ("UU".into(), 1));
         assert_eq!((run(&mut v, "-", three), v.page()), ("d".into(), 1), "the page that failed is asked again");
         assert_eq!(run(&mut v, "++-+++", three), "dddddU");
-        assert_eq!(v.failure(false, three).1, Next::Retry);
+        assert_eq!(v.failure(Cause::Server, three).1, Next::Retry);
         let fast = Rule { fast_recovery: true, ..three };
         run(&mut v, "-", fast);
         assert_eq!(v.success(fast), (false, Next::AtOnce));
@@ -193,5 +201,6 @@ mod tests {
         assert_eq!(run(&mut v, "+ll+ll+", ONE), "UUUUUUU");
         assert_eq!(run(&mut v, "lllll", ONE), "UUUdd", "the third is as any other, and one is forgiven");
         assert_eq!(run(&mut Verdict::default(), "lll", ONE), "??d");
+        assert_eq!(run(&mut Verdict::default(), "rrrrlrl+rrrr-r-", ONE), "???????UUUUUUUd", "want of room never does");
     }
 }

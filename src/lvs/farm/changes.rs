@@ -22,7 +22,7 @@ impl Farm {
         let Some(vs) = self.virtuals.get_mut(of) else { return Vec::new() };
         for change in &changes {
             match change {
-                Change::Server(place, _) => {
+                Change::Server(place, ..) => {
                     if let Some(rs) = vs.reals.get(*place) {
                         vs.changed.insert(*rs, (now, why.into()));
                     }
@@ -31,21 +31,24 @@ impl Farm {
                 Change::Want(..) | Change::Unwant(_) | Change::Panic(..) => {}
             }
         }
-        let vs = &*vs;
+        let (vs, untold) = (&*vs, &mut self.untold);
         let mut happened = Vec::new();
         for change in changes {
             match change {
                 Change::Want(key, d) => vs.each(key, table, |table, svc, key| table.change(svc, of, key, Some(d))),
                 Change::Unwant(key) => vs.each(key, table, |table, svc, key| table.change(svc, of, key, None)),
-                Change::Server(place, up) => {
+                Change::Server(place, up, moves) => {
                     let Some(server) = vs.pool.servers().get(place) else { continue };
                     let name = vs.destination_name(&server.key);
-                    happened.push(Happened::Note(text::server(up, server.inhibit, &name, &vs.name)));
+                    if moves {
+                        happened.push(Happened::Note(text::server(up, server.inhibit, &name, &vs.name)));
+                    }
                     happened.push(vs.told_server(&server.key, Some(place), up, why));
                 }
                 Change::Panic(is, serving, all) => {
                     happened.push(Happened::Note(text::panic(is, serving, all, vs.cfg.panic_threshold, &vs.name)));
                 }
+                Change::Quorum(up, _) if untold.quorum(of, up) => {}
                 Change::Quorum(up, sum) => {
                     let (quorum, hysteresis) = vs.pool.quorum();
                     let note = text::quorum(up, quorum, hysteresis, sum, &vs.name);

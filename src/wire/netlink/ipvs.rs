@@ -25,6 +25,7 @@ const IPVS_CMD_DEL_DEST: u8 = 7;
 const IPVS_CMD_GET_DEST: u8 = 8;
 const IPVS_CMD_NEW_DAEMON: u8 = 9;
 const IPVS_CMD_DEL_DAEMON: u8 = 10;
+const IPVS_CMD_GET_DAEMON: u8 = 11;
 const IPVS_CMD_SET_CONFIG: u8 = 12;
 const IPVS_CMD_GET_CONFIG: u8 = 13;
 const IPVS_CMD_FLUSH: u8 = 17;
@@ -255,6 +256,8 @@ pub enum Message {
     Timeouts(Timeouts),
     /// Something we have no use for: its command.
     Other(u8),
+    /// One half of connection synchronisation, with the values that the kernel uses.
+    Daemon(SyncDaemon),
 }
 
 /// Add (`NEW`), change (`SET`) or delete (`DEL`).
@@ -406,6 +409,11 @@ pub fn sync_daemon(out: &mut BytesMut, family: u16, seq: u32, start: bool, daemo
     });
 }
 
+/// Appends a request for the halves of synchronisation that run.
+pub fn get_sync_daemons(out: &mut BytesMut, family: u16, seq: u32) {
+    request(out, family, seq, IPVS_CMD_GET_DAEMON, NLM_F_DUMP, |_| {});
+}
+
 /// Appends a request for the timeouts.
 pub fn get_timeouts(out: &mut BytesMut, family: u16, seq: u32) {
     request(out, family, seq, IPVS_CMD_GET_CONFIG, NLM_F_ACK, |_| {});
@@ -471,6 +479,7 @@ pub fn read(body: &[u8], of: Option<&ServiceKey>) -> Result<Message, Bad> {
             (IPVS_CMD_NEW_DEST, (IPVS_CMD_ATTR_DEST, value)) => {
                 return read_destination(value, of.is_some_and(ServiceKey::is_ipv6));
             }
+            (IPVS_CMD_NEW_DAEMON, (IPVS_CMD_ATTR_DAEMON, value)) => return read_daemon(value),
             (IPVS_CMD_SET_CONFIG, (IPVS_CMD_ATTR_TIMEOUT_TCP, value)) => timeouts.tcp = u32_at(value, 0)?,
             (IPVS_CMD_SET_CONFIG, (IPVS_CMD_ATTR_TIMEOUT_TCP_FIN, value)) => timeouts.tcp_fin = u32_at(value, 0)?,
             (IPVS_CMD_SET_CONFIG, (IPVS_CMD_ATTR_TIMEOUT_UDP, value)) => timeouts.udp = u32_at(value, 0)?,
@@ -479,7 +488,7 @@ pub fn read(body: &[u8], of: Option<&ServiceKey>) -> Result<Message, Bad> {
     }
     match command {
         IPVS_CMD_SET_CONFIG => Ok(Message::Timeouts(timeouts)),
-        IPVS_CMD_NEW_SERVICE | IPVS_CMD_NEW_DEST => Err(Bad::Missing),
+        IPVS_CMD_NEW_SERVICE | IPVS_CMD_NEW_DEST | IPVS_CMD_NEW_DAEMON => Err(Bad::Missing),
         other => Ok(Message::Other(other)),
     }
 }
@@ -517,6 +526,31 @@ fn read_service(nest: &[u8]) -> Result<Message, Bad> {
         service.timeout = 0;
     }
     Ok(Message::Service(key, service))
+}
+
+fn read_daemon(nest: &[u8]) -> Result<Message, Bad> {
+    let (mut state, mut daemon) = (None, SyncDaemon::default());
+    for attr in attrs(nest) {
+        match attr? {
+            (IPVS_DAEMON_ATTR_STATE, value) => state = Some(u32_at(value, 0)?),
+            (IPVS_DAEMON_ATTR_MCAST_IFN, value) => daemon.interface = string(value)?,
+            (IPVS_DAEMON_ATTR_SYNC_ID, value) => {
+                daemon.id = u8::try_from(u32_at(value, 0)?).map_err(|_| Bad::Value)?;
+            }
+            (IPVS_DAEMON_ATTR_SYNC_MAXLEN, value) => daemon.max_len = u16_at(value, 0)?,
+            (IPVS_DAEMON_ATTR_MCAST_GROUP, value) => daemon.group = Some(address(AF_INET, value)?),
+            (IPVS_DAEMON_ATTR_MCAST_GROUP6, value) => daemon.group = Some(address(AF_INET6, value)?),
+            (IPVS_DAEMON_ATTR_MCAST_PORT, value) => daemon.port = u16_at(value, 0)?,
+            (IPVS_DAEMON_ATTR_MCAST_TTL, value) => daemon.ttl = *value.first().ok_or(Bad::Length)?,
+            _ => {}
+        }
+    }
+    daemon.master = match state.ok_or(Bad::Missing)? {
+        1 => true,
+        2 => false,
+        _ => return Err(Bad::Value),
+    };
+    Ok(Message::Daemon(daemon))
 }
 
 fn read_destination(nest: &[u8], service_v6: bool) -> Result<Message, Bad> {

@@ -445,6 +445,7 @@ impl Sim {
         match fx {
             LvsFx::Read => {}
             LvsFx::Open => events.push(LvsEv::Opened(Ok(()))),
+            LvsFx::DumpWithSync => return self.kernel(life, LvsFx::Dump(None)),
             LvsFx::Dump(of) => {
                 let all = table::dump(&self.table, of);
                 let some = if lost { all.len() / 2 } else { all.len() };
