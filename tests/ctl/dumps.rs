@@ -306,7 +306,8 @@ fn servers(config: &Config) -> Report {
         checks: checks(name),
         ..RealServer::default()
     };
-    let one = |(n, (name, servers)): (usize, (&str, Vec<(&str, u64)>))| VirtualServer {
+    type Named = (&'static str, Vec<(&'static str, u64)>);
+    let one = |(n, (name, servers)): (usize, Named)| VirtualServer {
         name: name.into(),
         up: n > 0,
         sorry_server: (n == 0).then(|| "[10.77.1.1]:tcp:90".into()),
