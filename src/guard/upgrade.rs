@@ -13,6 +13,7 @@ use super::state::{CoreState, OLD_VARIABLE, State, VARIABLE};
 use super::successor::{Asked, Sound, Successor};
 use super::{Guard, gone, text};
 use crate::config::image;
+use crate::process::image::image_of;
 use crate::process::proto::ToCore;
 use crate::process::slots::Slots;
 use crate::snapshot;
@@ -86,6 +87,12 @@ impl Guard {
         }
     }
 
+    /// Why the new configuration needs a restart, as a reload refuses it. The image of a program with another layout cannot be read here.
+    fn needs_restart(&self, new: &File) -> Option<String> {
+        let (old, new) = (image_of(&self.image).ok()?, image_of(new).ok()?);
+        old.root.needs_restart(&new.root)
+    }
+
     fn refused(&mut self, client: Option<ClientId>, why: &str) {
         let note = text::upgrade_refused(why);
         if let Some(client) = client {
@@ -113,7 +120,10 @@ impl Guard {
         match self.upgrade.take() {
             Some(Upgrade::Asking(asked, client)) => match self.successor_ended(asked, now, pid, end) {
                 Asked::Open(asked) => self.upgrade = Some(Upgrade::Asking(asked, client)),
-                Asked::Sound(sound) => self.upgrade = Some(Upgrade::Sound(sound, client)),
+                Asked::Sound(sound) => match self.needs_restart(&sound.image) {
+                    None => self.upgrade = Some(Upgrade::Sound(sound, client)),
+                    Some(why) => self.refused(client, &why),
+                },
                 Asked::Refused(why) => self.refused(client, &why),
             },
             Some(Upgrade::Standing { next, image, client, .. }) if next.pid == pid => {
