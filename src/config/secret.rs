@@ -120,7 +120,7 @@ fn walk(src: &Sources, stmts: &[Stmt], within: In, found: &mut Vec<Span>) {
         let mut after = opens || matches!(within, In::Secrets | In::Hidden);
         for (i, word) in stmt.words.iter().enumerate().skip(1) {
             let text = word.text(src);
-            if after && !(within == In::Secrets && is_plain(first, text, i)) {
+            if after && !((within == In::Secrets || opens) && is_plain(first, text, i)) {
                 found.push(word.span);
             }
             after |= matches!(text, "auth_pass" | "password");
@@ -151,6 +151,10 @@ fn is_plain(first: &str, text: &str, position: usize) -> bool {
         ("auth_type" | "mode" | "anti_replay" | "time_window", 1) => true,
         ("key" | "active_key", 1) => text.parse::<u16>().is_ok(),
         ("key", 2) => text.starts_with("file:"),
+        // Another sign in place of `{`.
+        (_, 1) if opens_secrets(first) && text.chars().nth(1).is_none() => !text.starts_with(char::is_alphanumeric),
+        // The number of a keyword that stands here because a brace is missing.
+        (_, 1) => is_known(first) && !announces(first) && text.parse::<u16>().is_ok(),
         _ => false,
     }
 }
