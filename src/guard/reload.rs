@@ -116,6 +116,7 @@ impl Guard {
                 if of(&self.image).is_some_and(|is| of(&image) == Some(is)) {
                     sched::in_ordinary_class(|| self.scripts.allow(&image));
                     self.image = image.clone();
+                    self.write_checkers_pid();
                     self.tell_with(ToCore::Servers, Some(&image));
                 } else {
                     // The file was changed meanwhile.
@@ -214,6 +215,7 @@ impl Guard {
             && done
         {
             self.image = image;
+            self.write_checkers_pid();
         }
         self.reloads.missed |= done && self.upgrade.is_some();
         let note = text::reloaded(done, text);

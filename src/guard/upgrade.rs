@@ -162,6 +162,9 @@ impl Guard {
             console: self.log.console().map(|f| f.as_raw_fd()),
             pid_file: self.pid_file.as_ref().map(place),
             core_pid_file: self.core_pid_file.as_ref().map(place),
+            checkers_pid_file: self.checkers_pid_path.as_ref().map(|path| {
+                (self.checkers_pid_file.as_ref().map(|f| f.fd().as_raw_fd()), path.to_string_lossy().into_owned())
+            }),
             lock: self.lock.as_ref().map(|l| (l.fd().as_raw_fd(), l.path().to_string_lossy().into_owned())),
             control: self.answers.listener().map(|(fd, path)| (fd.as_raw_fd(), path.to_string_lossy().into_owned())),
             client: client.map(|f| f.as_raw_fd()),
@@ -205,7 +208,9 @@ impl Guard {
         let mut keep: Vec<BorrowedFd<'_>> = vec![rx, tx, self.image.as_fd(), self.snapshot.as_fd(), file.as_fd()];
         keep.extend([Some(image.as_fd()), client].into_iter().flatten());
         keep.extend(self.log.console().map(|f| f.as_fd()));
-        keep.extend([&self.pid_file, &self.core_pid_file].into_iter().flatten().map(|f| f.fd()));
+        keep.extend(
+            [&self.pid_file, &self.core_pid_file, &self.checkers_pid_file].into_iter().flatten().map(|f| f.fd()),
+        );
         keep.extend(self.lock.as_ref().map(|l| l.fd()));
         keep.extend(self.answers.listener().map(|(fd, _)| fd));
         keep.extend(self.core.as_ref().map(Core::line));
@@ -263,6 +268,7 @@ impl Guard {
         self.say_in_charge();
         self.tell(go);
         self.image = image;
+        self.write_checkers_pid();
         let note = text::upgraded(pid);
         if let Some(client) = client {
             self.answers.answer(client, true, &note.text);
