@@ -67,6 +67,8 @@ pub struct Options {
     pub pid_by_default: bool,
     /// `-r`: the file for the process number of the core, beside `pid_file`.
     pub core_pid_file: Option<PathBuf>,
+    /// `-c`: the pid file of the process with the health checks, which is the core.
+    pub checkers_pid_file: Option<PathBuf>,
     /// The format and selection of messages about the configuration.
     pub report: Reading,
     /// Options of keepalived that have no effect here, each as a sentence for the log.
@@ -143,8 +145,7 @@ const FOREIGN: &[(Option<char>, &str, Value, Loss)] = &[
     (Some('V'), "dont-release-vrrp", Value::None, Loss::Ignored),
     (Some('I'), "dont-release-ipvs", Value::None, Loss::Ignored),
     (Some('d'), "dump-at-start", Value::None, Loss::Ignored),
-    // Pid files of processes that kalived does not have: keepalived writes none either where it does not start them.
-    (Some('c'), "checkers_pid", Value::Needed, Loss::Nothing),
+    // The pid file of a process that kalived does not have: keepalived writes none either where it does not start it.
     (Some('b'), "bfd_pid", Value::Needed, Loss::Nothing),
     (Some('a'), "address-monitoring", Value::None, Loss::Ignored),
     (Some('x'), "snmp", Value::None, Loss::Ignored),
@@ -280,6 +281,9 @@ fn command() -> Command {
                 .value_name("FILE")
                 .help("Pid file of the process that speaks VRRP; none without this option"),
         )
+        .arg(Arg::new("checkers_pid").short('c').long("checkers_pid").value_name("FILE").help(
+            "Pid file of the process with the health checks, the same process; written while there are virtual servers",
+        ))
         .arg(
             Arg::new("namespace")
                 .short('s')
@@ -495,6 +499,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         pid_by_default: !given(&m, "pid") && namespace.is_none(),
         namespace,
         core_pid_file: m.get_one::<String>("vrrp_pid").map(PathBuf::from),
+        checkers_pid_file: m.get_one::<String>("checkers_pid").map(PathBuf::from),
         report,
         ignored,
     })

@@ -155,6 +155,10 @@ pub enum AdvertEv<'a> {
     },
 }
 
+/// Who caused a change: the port of its netlink socket, which is its process number where the kernel chose it; 0: the kernel itself;
+/// `None`: not known.
+pub type Doer = Option<u32>;
+
 /// From rtnetlink.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum NetEv {
@@ -175,6 +179,9 @@ pub enum NetEv {
         addr: IpAddr,
         /// Prefix length.
         prefix: u8,
+        /// Who removed it.
+        #[serde(default)]
+        by: Doer,
     },
     /// A route of ours as it is now, or one that took a place.
     RouteNew {
@@ -183,12 +190,12 @@ pub enum NetEv {
         /// It replaced another one of the same destination, which may have been ours.
         replaced: bool,
     },
-    /// A route of ours is gone.
-    RouteDel(Box<RouteSpec>),
+    /// A route of ours is gone, and who removed it.
+    RouteDel(Box<RouteSpec>, Doer),
     /// The kernel has this policy rule. kalived or another program added it.
     RuleNew(Box<RuleSpec>),
-    /// A policy rule is gone.
-    RuleDel(Box<RuleSpec>),
+    /// A policy rule is gone, and who removed it.
+    RuleDel(Box<RuleSpec>, Doer),
     /// Netlink messages were lost (`ENOBUFS`): what we know of the kernel may be wrong.
     Lost,
     /// A dump asked for by [`NetFx::Resync`](crate::effect::NetFx::Resync) begins: links, then addresses follow as

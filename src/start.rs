@@ -235,6 +235,7 @@ fn start(options: &Options) -> u8 {
             lock: lock.ok(),
             pid_file: pid_file.ok(),
             core_pid_path: options.core_pid_file.as_ref().and_then(|p| std::path::absolute(p).ok()),
+            checkers_pid_path: options.checkers_pid_file.as_ref().and_then(|p| std::path::absolute(p).ok()),
             signals: signal::install_with_children().map_err(|e| format!("no signals: {e}"))?,
             reports: Reports::new().map_err(|e| e.to_string())?,
             image,

@@ -48,6 +48,18 @@ pub fn errno(e: Errno) -> String {
     format!("{name} ({})", e.0)
 }
 
+/// Who caused a change, for a log line: the port of its netlink socket is its process number where it let the kernel choose.
+pub fn by(port: Option<u32>) -> String {
+    // The greatest process number there can be: what is above it was chosen otherwise.
+    const PROCESSES: u32 = 1 << 22;
+    match port {
+        None => "another program".to_owned(),
+        Some(0) => "the kernel".to_owned(),
+        Some(pid) if pid <= PROCESSES => format!("process {pid}"),
+        Some(port) => format!("another program (netlink port {port})"),
+    }
+}
+
 /// Lets some lines through, then counts until the pause is over: a flood is a number, not a full disk.
 #[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Limit {

@@ -4,8 +4,8 @@
 //! mistake is found (`tree.rs`, `lower`). Deliberately absent: positions of anything that is not in a file.
 
 use super::kind::{Fate, Kind, Message};
-use super::lex::{self, Token};
 use super::model::Place;
+use super::secret;
 use super::source::{Sources, Span};
 use crate::exit::ExitCode;
 use std::collections::BTreeMap;
@@ -180,6 +180,7 @@ impl Diags {
         for d in &mut self.list {
             let chain = src.chain(d.span);
             d.related.extend(chain.into_iter().map(|(span, text)| (src.place(span), span, text)));
+            secret::mask(src, d);
         }
         (self.list, self.cut)
     }
@@ -403,7 +404,7 @@ type Cell = (char, bool);
 
 /// A line with eight asterisks for every word that is a secret.
 fn cells(src: &Sources, file: u32, start: u32, text: &str, from: usize, to: usize) -> Vec<Cell> {
-    let hidden = secret_words(text);
+    let hidden = secret::of_line(text);
     let marked = |i: usize| (i >= from && i < to) || i == from;
     let mut out: Vec<Cell> = Vec::new();
     let mut last = None;
@@ -440,58 +441,6 @@ fn show(out: &mut String, head: &str, cells: &[Cell]) {
         carets = cells.iter().map(|c| pad_for(c.0)).chain(["^"]).collect();
     }
     let _ = writeln!(out, "       | {carets}");
-}
-
-/// Keywords that a secret follows.
-const SECRET: &[&str] = &["auth_pass", "key", "password"];
-
-/// Whether a line contains a secret.
-pub fn tells_a_secret(line: &str) -> bool {
-    !secret_words(line).is_empty()
-}
-
-/// The positions of the secrets of a line: what follows such a keyword, to the end of the statement. A password may contain a brace or a
-/// comment sign: where the sign really ends the statement, too much is hidden rather than too little.
-fn secret_words(line: &str) -> Vec<std::ops::Range<usize>> {
-    if line.len() > super::tree::MAX_LINE {
-        return SECRET.iter().any(|s| line.contains(s)).then_some(0..line.len()).into_iter().collect();
-    }
-    let mut out: Vec<std::ops::Range<usize>> = Vec::new();
-    // A piece without a blank before it belongs to the same word.
-    let mut hide = |at: std::ops::Range<usize>| match out.last_mut() {
-        Some(last) if last.end == at.start => last.end = at.end,
-        _ => out.push(at),
-    };
-    // The end of the previous piece, once a keyword was found; whether something is hidden after it.
-    let (mut first, mut secret, mut hidden): (bool, Option<usize>, bool) = (true, None, false);
-    for token in lex::tokens(line) {
-        let at = token.span().start as usize..token.span().end as usize;
-        let brace = matches!(token, Token::Open(_) | Token::Close(_));
-        match secret {
-            Some(end) if !brace || !hidden || at.start == end => {
-                hide(at.clone());
-                (secret, hidden) = (Some(at.end), true);
-            }
-            _ if brace => (first, secret) = (true, None),
-            None if first => {
-                let word = line.get(at.clone()).unwrap_or("").trim_matches('"');
-                // `@id` is a condition for the rest of the line. A secret after a misspelt keyword is hidden as well.
-                first = word.starts_with('@');
-                let near = |s: &&str| *s == word || (s.len() > 4 && super::keyword::nearest::distance(s, word) <= 2);
-                let is_one = !first && word.len() < 20 && SECRET.iter().any(near);
-                (secret, hidden) = (is_one.then_some(at.end), false);
-            }
-            _ => {}
-        }
-    }
-    // A comment sign in a password starts a comment, which would show the rest of the password.
-    let mut end = secret.unwrap_or(line.len());
-    while let Some(word) = line.get(end..).and_then(|t| t.split_whitespace().next()) {
-        let start = end + line.get(end..).and_then(|t| t.find(word)).unwrap_or(0);
-        end = start + word.len();
-        hide(start..end);
-    }
-    out
 }
 
 /// A blank as wide as the character above it: East Asian wide characters take two columns.

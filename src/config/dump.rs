@@ -176,7 +176,8 @@ impl Text<'_> {
                     _ => text,
                 };
                 self.out.open.push_str(&text);
-                self.out.masked.push_str(if secret(&name, scope, i, &text) { MASK } else { &text });
+                let hidden = secret(&name, scope, i, &text) || self.src.is_secret(word.span.file, word.span.start);
+                self.out.masked.push_str(if hidden { MASK } else { &text });
             }
             if let Some(block) = &stmt.block {
                 let (inner, entries) = match row.map(|r| r.form) {

@@ -190,6 +190,10 @@ impl Header {
         HEADER..HEADER + self.vrrp.0
     }
 
+    /// Whether the configuration has virtual servers.
+    pub fn has_servers(&self) -> bool {
+        self.lvs.0 > EMPTY_LVS
+    }
     /// Decodes everything except the virtual servers, from the bytes at [`Header::vrrp_at`].
     pub fn vrrp(&self, section: &[u8]) -> Result<Config, ImageError> {
         take::<Vrrp>(VRRP, section, self.vrrp.1).map(join)

@@ -10,6 +10,7 @@ use super::lower::{self, CommandAt, InterfaceUse, Lowered, Said};
 use super::model::Config;
 use super::model::setting::Secret;
 use super::rtnames::{Places, RtNames};
+use super::secret;
 use super::source::{Files, Kind, Sources, Span};
 use super::tree::{self, Tree};
 use super::verdict::Effect;
@@ -78,6 +79,7 @@ pub(super) fn load_tree(files: &dyn Files, path: &str, options: &Options<'_>) ->
             .exit(ExitCode::NoConfig);
         return (done(sources, diags, Lowered::default()), Tree::default());
     }
+    secret::mark(&mut sources, &tree);
     sources.rt_names = RtNames::load(files, places(&sources, &tree));
     let mut lowered = lower::lower(&sources, &tree, &mut diags);
     read_keys(files, &sources, &mut lowered, &mut diags);
@@ -180,6 +182,7 @@ fn read_keys(files: &dyn Files, sources: &Sources, lowered: &mut Lowered, diags:
 fn done(sources: Sources, diags: Diags, lowered: Lowered) -> Loaded {
     let (mut diags, cut) = diags.finish(&sources);
     hint::add(&sources, &mut diags);
+    diags.iter_mut().for_each(|d| secret::mask(&sources, d));
     let Lowered { config, interfaces, effect, commands, tracked, said, .. } = lowered;
     Loaded { config, diags, cut, sources, interfaces, effect, commands, tracked, said, tree: Tree::default() }
 }

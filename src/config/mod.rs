@@ -3,7 +3,7 @@
 //! - from text to the model: `source` (files and places) → `input` (include, conditions, repetitions) → `lex` → `tree` → `keyword` (the
 //!   table of all keywords) → `lower` → `model`; `files` and `glob` read files, `rtnames` the names of tables and protocols
 //! - messages: `kind` (all kinds), `diag` (one message with its place), `hint` (remedies), `lint` (allowed settings with unwanted effects),
-//!   `allow` (silencing), `verdict` (what a message means for a test, a start and a reload), `report` (JSON)
+//!   `allow` (silencing), `secret` (what none of them shows), `verdict` (what a message means for a test, a start and a reload), `report` (JSON)
 //! - checks against this machine: `check` (interfaces; runs lints and silencing), `scripts` and `secure` (commands, and who can change them)
 //! - the model for others: `image` (bytes), `dump` (text), `diff` (the plan of a reload), `node` (the model as a tree, for `dump` and `diff`)
 //! - `man`: the generated parts of kalived.conf(5)
@@ -32,6 +32,7 @@ pub mod quick;
 pub mod report;
 pub mod rtnames;
 pub mod scripts;
+mod secret;
 pub mod secure;
 mod shown;
 pub mod source;

@@ -6,6 +6,7 @@
 
 use super::model::Place;
 use super::rtnames::RtNames;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Largest file that is read, in bytes. The largest configuration known (37,000 real servers, 455,413 lines) has
@@ -149,8 +150,8 @@ pub struct Sources {
     replaced: Option<u32>,
     pieces: Vec<Piece>,
     links: Vec<Link>,
-    /// Values of definitions that were used as a password: never shown.
-    secrets: Vec<Span>,
+    /// Places of passwords and keys, and of definitions that were used as one: never shown. File and start, to the end; no two overlap.
+    secrets: BTreeMap<(u32, u32), u32>,
     /// Names of the system for numbers of routes.
     pub rt_names: RtNames,
 }
@@ -203,15 +204,58 @@ impl Sources {
     pub fn link(&self, number: u32) -> Option<&Link> {
         self.links.get((number as usize).checked_sub(1)?)
     }
-    /// The value of a definition that is a password.
+    /// Text that is a password, or a part of one.
     pub fn add_secret(&mut self, span: Span) {
-        if !self.secrets.contains(&span) && self.secrets.len() < 1000 {
-            self.secrets.push(span);
+        let Span { file, mut start, mut end } = span;
+        loop {
+            let known = self.secrets_in(Span { file, start, end }).next();
+            let Some(known) = known else { break };
+            self.secrets.remove(&(file, known.start));
+            (start, end) = (start.min(known.start), end.max(known.end));
         }
+        if start < end {
+            self.secrets.insert((file, start), end);
+        }
+    }
+    /// A word that is a password, and what it was made of: definitions, and the text of a repetition.
+    pub fn add_secret_word(&mut self, span: Span) {
+        let mut todo = vec![span];
+        while let Some(span) = todo.pop() {
+            let known = self.secrets_in(span).any(|s| s.start <= span.start && s.end >= span.end);
+            self.add_secret(span);
+            if known || !self.is_replaced(span) {
+                continue;
+            }
+            let from = self.pieces.partition_point(|p| p.at <= span.start).saturating_sub(1);
+            for (i, piece) in self.pieces.iter().enumerate().skip(from).take_while(|(_, p)| p.at < span.end) {
+                let end = self.pieces.get(i + 1).map_or(span.end, |p| p.at.min(span.end));
+                let at = |n: u32| (piece.origin.start + n.saturating_sub(piece.at)).min(piece.origin.end);
+                todo.push(if piece.same {
+                    Span { start: at(span.start), end: at(end), ..piece.origin }
+                } else {
+                    piece.origin
+                });
+                let mut link = self.link(piece.link);
+                while let Some(l) = link {
+                    // The rest of the line of a definition is its value.
+                    let line = self.line_of(l.span);
+                    if let Some(sign) = self.slice(line).find('=') {
+                        todo.push(Span { start: line.start + sign as u32 + 1, ..line });
+                    }
+                    link = self.link(l.parent);
+                }
+            }
+        }
+    }
+    /// The secrets that overlap a span.
+    pub fn secrets_in(&self, span: Span) -> impl Iterator<Item = Span> {
+        let file = span.file;
+        let all = self.secrets.range((file, 0)..(file, span.end)).rev();
+        all.map(move |(&(file, start), &end)| Span { file, start, end }).take_while(move |s| s.end > span.start)
     }
     /// Whether a byte is of such a value.
     pub fn is_secret(&self, file: u32, at: u32) -> bool {
-        self.secrets.iter().any(|s| s.file == file && (s.start..s.end).contains(&at))
+        self.secrets_in(Span { file, start: at, end: at + 1 }).next().is_some()
     }
     /// Whether the text stands in no file.
     pub fn is_replaced(&self, span: Span) -> bool {

@@ -76,15 +76,16 @@ impl Protocol for Route {
         }
     }
     fn read(frame: &Frame<'_>) -> Result<Option<Event<'static>>, Bad> {
+        let by = Some(frame.pid);
         Ok(match frame.rtnetlink()? {
             Kind::Link(l) => Some(Event::Net(NetEv::LinkNew(l))),
             Kind::LinkDel(ifindex) => Some(Event::Net(NetEv::LinkDel { ifindex })),
             Kind::Addr(a) => Some(Event::Net(NetEv::AddrNew(a))),
-            Kind::AddrDel { ifindex, addr, prefix } => Some(Event::Net(NetEv::AddrDel { ifindex, addr, prefix })),
+            Kind::AddrDel { ifindex, addr, prefix } => Some(Event::Net(NetEv::AddrDel { ifindex, addr, prefix, by })),
             Kind::Route { route, replaced } => Some(Event::Net(NetEv::RouteNew { route, replaced })),
-            Kind::RouteDel(route) => Some(Event::Net(NetEv::RouteDel(route))),
+            Kind::RouteDel(route) => Some(Event::Net(NetEv::RouteDel(route, by))),
             Kind::Rule(rule) => Some(Event::Net(NetEv::RuleNew(rule))),
-            Kind::RuleDel(rule) => Some(Event::Net(NetEv::RuleDel(rule))),
+            Kind::RuleDel(rule) => Some(Event::Net(NetEv::RuleDel(rule, by))),
             Kind::Ack { .. } | Kind::Done { .. } | Kind::Overrun | Kind::Other(_) => None,
         })
     }

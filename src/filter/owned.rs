@@ -157,7 +157,7 @@ impl<const SERIES: u8> Owned<SERIES> {
             FilterEv::Deleted { table } => {
                 if *table == self.name && self.present {
                     self.present = false;
-                    self.items.doubt(now, ());
+                    self.items.doubt(now, (), None);
                 }
             }
             FilterEv::Lost => {

@@ -79,6 +79,10 @@ fn take(state: State) -> Result<Guard, String> {
         PidFile::from_parts(inherited(number).ok()?, Path::new(&path)).ok()
     };
     let core_pid_path = state.core_pid_file.as_ref().map(|(_, path)| PathBuf::from(path));
+    let (checkers_pid_file, checkers_pid_path) = match state.checkers_pid_file {
+        Some((number, path)) => (pid_file(number.map(|n| (n, path.clone()))), Some(PathBuf::from(path))),
+        None => (None, None),
+    };
     let server = state.control.map(|(number, path)| Ok::<_, String>(Server::from_fd(fd(number)?, Path::new(&path))));
     let notifier = Notifier::from_env(&|name| std::env::var(name).ok());
     let lock = state.lock.and_then(|(number, path)| Lock::from_parts(inherited(number).ok()?, Path::new(&path)).ok());
@@ -88,6 +92,7 @@ fn take(state: State) -> Result<Guard, String> {
         lock,
         pid_file: pid_file(state.pid_file),
         core_pid_path,
+        checkers_pid_path,
         signals: signal::install_with_children().map_err(|e| e.to_string())?,
         reports: Reports::from_fds(fd(state.reports.0)?, fd(state.reports.1)?),
         image: fd(state.images.0)?.into(),
@@ -100,6 +105,7 @@ fn take(state: State) -> Result<Guard, String> {
         notes: BTreeSet::new(),
     });
     guard.core_pid_file = pid_file(state.core_pid_file);
+    guard.checkers_pid_file = checkers_pid_file;
     guard.cores = state.cores;
     // An upgrade begins only while a core runs.
     guard.restart.on_ready();

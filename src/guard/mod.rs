@@ -42,6 +42,7 @@ use self::restart::{Next, Restart};
 use self::role::Roles;
 use self::scripts::Scripts;
 use self::upgrade::Upgrade;
+use crate::config::image;
 use crate::exit::ExitCode;
 use crate::note::Note;
 use crate::process::log::Log;
@@ -59,7 +60,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// How long a stop may take: hooks may run meanwhile. A core that hangs is found sooner, by its heartbeat.
@@ -95,6 +97,8 @@ pub struct Made {
     pub pid_file: Option<PidFile>,
     /// `-r`.
     pub core_pid_path: Option<PathBuf>,
+    /// `-c`, absolute.
+    pub checkers_pid_path: Option<PathBuf>,
     /// Signals.
     pub signals: OwnedFd,
     /// Where children report their start.
@@ -125,6 +129,9 @@ pub struct Guard {
     pid_file: Option<PidFile>,
     core_pid_path: Option<PathBuf>,
     core_pid_file: Option<PidFile>,
+    /// The same number once more, while the configuration has virtual servers.
+    checkers_pid_path: Option<PathBuf>,
+    checkers_pid_file: Option<PidFile>,
     signals: OwnedFd,
     reports: Reports,
     scripts: Scripts,
@@ -171,6 +178,14 @@ pub struct Guard {
     buf: Box<[u8; MAX]>,
 }
 
+/// Writes the number of a core into its pid file, which is made first if need be.
+fn write_number(file: &mut Option<PidFile>, path: &Path, pid: u32) -> Result<(), String> {
+    match file {
+        Some(file) => file.write_for(pid).map_err(|e| e.to_string()),
+        None => crate::sys::pidfile::core_pid_file(path, pid).map(|f| *file = Some(f)).map_err(|e| e.to_string()),
+    }
+}
+
 impl Guard {
     /// Starts no process yet.
     pub fn new(made: Made) -> Guard {
@@ -181,6 +196,8 @@ impl Guard {
             pid_file: made.pid_file,
             core_pid_path: made.core_pid_path,
             core_pid_file: None,
+            checkers_pid_path: made.checkers_pid_path,
+            checkers_pid_file: None,
             signals: made.signals,
             reports: made.reports,
             scripts: Scripts::default(),
@@ -286,18 +303,25 @@ impl Guard {
 
     /// From now on this core is in charge.
     fn put_in_charge(&mut self, core: Core) {
-        if let Some(path) = &self.core_pid_path {
-            let written = match &mut self.core_pid_file {
-                Some(file) => file.write_for(core.pid).map_err(|e| e.to_string()),
-                none => crate::sys::pidfile::core_pid_file(path, core.pid)
-                    .map(|f| *none = Some(f))
-                    .map_err(|e| e.to_string()),
-            };
-            if let Err(why) = written {
-                self.log.note(&text::failed("no pid file of the VRRP process", &why));
-            }
+        if let Some(path) = &self.core_pid_path
+            && let Err(why) = write_number(&mut self.core_pid_file, path, core.pid)
+        {
+            self.log.note(&text::failed("no pid file of the VRRP process", &why));
         }
         self.core = Some(core);
+        self.write_checkers_pid();
+    }
+
+    /// keepalived has a process for virtual servers, and its pid file is there while that process is.
+    fn write_checkers_pid(&mut self) {
+        let (Some(path), Some(core)) = (&self.checkers_pid_path, &self.core) else { return };
+        let mut header = [0; image::HEADER];
+        let read = self.image.read_exact_at(&mut header, 0).is_ok();
+        if !(read && image::Header::read(&header).is_ok_and(|h| h.has_servers())) {
+            self.checkers_pid_file = None;
+        } else if let Err(why) = write_number(&mut self.checkers_pid_file, path, core.pid) {
+            self.log.note(&text::failed("no pid file of the process with the health checks", &why));
+        }
     }
 
     /// The core ended without a request.

@@ -123,6 +123,7 @@ impl Guard {
                 if of(&self.image).is_some_and(|is| of(&image) == Some(is)) {
                     sched::in_ordinary_class(|| self.scripts.allow(&image));
                     self.image = image.clone();
+                    self.write_checkers_pid();
                     self.tell_with(ToCore::Servers, Some(&image));
                 } else {
                     // The file was changed meanwhile.
@@ -210,6 +211,7 @@ impl Guard {
         let Some(image) = self.reloads.sent.pop_front() else { return };
         if done {
             self.image = image;
+            self.write_checkers_pid();
         }
         if self.reloads.sent.is_empty() && matches!(self.reloads.step, Some(Step::Applying(_))) {
             self.reloaded(now, done, text);

@@ -5,7 +5,7 @@
 
 use super::compiler::Use;
 use super::vips::Holdings;
-use crate::process::args::{AFTER, CORE, DETACH, DETAIL, DUMP, HELPER, LOGS, REMOVE, STANDBY};
+use crate::process::args::{AFTER, CORE, DETACH, DETAIL, DUMP, HELPER, LOGS, OF, REMOVE, STANDBY};
 use crate::process::dump::Kind;
 use crate::process::line::{FACILITY, Target, facility};
 use crate::process::log::Log;
@@ -89,6 +89,8 @@ impl Roles {
         words.extend(self.log_words());
         words.extend(standby.then_some(STANDBY));
         words.extend(self.background.then_some(DETACH));
+        let of = format!("{OF}{}", self.file);
+        words.push(&of);
         self.spawn(false, &words, fds, log, reports)
     }
 

@@ -126,6 +126,8 @@ pub struct State {
     pub lock: Option<(RawFd, String)>,
     /// The pid file of the core, as `pid_file`.
     pub core_pid_file: Option<(RawFd, String)>,
+    /// The path of `-c`; the file is there while the configuration has virtual servers.
+    pub checkers_pid_file: Option<(Option<RawFd>, String)>,
     /// The socket for commands, as `pid_file`.
     pub control: Option<(RawFd, String)>,
     /// The client that requested the upgrade.

@@ -90,6 +90,7 @@ impl Guard {
         // Once a client learns that this guard has ended, no file of ours may hinder the next guard.
         self.answers.unlisten();
         drop(self.core_pid_file.take());
+        drop(self.checkers_pid_file.take());
         drop(self.pid_file.take());
         drop(self.lock.take());
         let note = text::stopped();

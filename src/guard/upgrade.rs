@@ -13,6 +13,7 @@ use super::state::{CoreState, OLD_VARIABLE, State, VARIABLE};
 use super::successor::{Asked, Sound, Successor};
 use super::{Guard, gone, text};
 use crate::config::image;
+use crate::process::image::image_of;
 use crate::process::proto::ToCore;
 use crate::process::slots::Slots;
 use crate::snapshot;
@@ -86,6 +87,12 @@ impl Guard {
         }
     }
 
+    /// Why the new configuration needs a restart, as a reload refuses it. The image of a program with another layout cannot be read here.
+    fn needs_restart(&self, new: &File) -> Option<String> {
+        let (old, new) = (image_of(&self.image).ok()?, image_of(new).ok()?);
+        old.root.needs_restart(&new.root)
+    }
+
     fn refused(&mut self, client: Option<ClientId>, why: &str) {
         let note = text::upgrade_refused(why);
         if let Some(client) = client {
@@ -113,7 +120,10 @@ impl Guard {
         match self.upgrade.take() {
             Some(Upgrade::Asking(asked, client)) => match self.successor_ended(asked, now, pid, end) {
                 Asked::Open(asked) => self.upgrade = Some(Upgrade::Asking(asked, client)),
-                Asked::Sound(sound) => self.upgrade = Some(Upgrade::Sound(sound, client)),
+                Asked::Sound(sound) => match self.needs_restart(&sound.image) {
+                    None => self.upgrade = Some(Upgrade::Sound(sound, client)),
+                    Some(why) => self.refused(client, &why),
+                },
                 Asked::Refused(why) => self.refused(client, &why),
             },
             Some(Upgrade::Standing { next, image, client, .. }) if next.pid == pid => {
@@ -152,6 +162,9 @@ impl Guard {
             console: self.log.console().map(|f| f.as_raw_fd()),
             pid_file: self.pid_file.as_ref().map(place),
             core_pid_file: self.core_pid_file.as_ref().map(place),
+            checkers_pid_file: self.checkers_pid_path.as_ref().map(|path| {
+                (self.checkers_pid_file.as_ref().map(|f| f.fd().as_raw_fd()), path.to_string_lossy().into_owned())
+            }),
             lock: self.lock.as_ref().map(|l| (l.fd().as_raw_fd(), l.path().to_string_lossy().into_owned())),
             control: self.answers.listener().map(|(fd, path)| (fd.as_raw_fd(), path.to_string_lossy().into_owned())),
             client: client.map(|f| f.as_raw_fd()),
@@ -195,7 +208,9 @@ impl Guard {
         let mut keep: Vec<BorrowedFd<'_>> = vec![rx, tx, self.image.as_fd(), self.snapshot.as_fd(), file.as_fd()];
         keep.extend([Some(image.as_fd()), client].into_iter().flatten());
         keep.extend(self.log.console().map(|f| f.as_fd()));
-        keep.extend([&self.pid_file, &self.core_pid_file].into_iter().flatten().map(|f| f.fd()));
+        keep.extend(
+            [&self.pid_file, &self.core_pid_file, &self.checkers_pid_file].into_iter().flatten().map(|f| f.fd()),
+        );
         keep.extend(self.lock.as_ref().map(|l| l.fd()));
         keep.extend(self.answers.listener().map(|(fd, _)| fd));
         keep.extend(self.core.as_ref().map(Core::line));
@@ -253,6 +268,7 @@ impl Guard {
         self.say_in_charge();
         self.tell(go);
         self.image = image;
+        self.write_checkers_pid();
         let note = text::upgraded(pid);
         if let Some(client) = client {
             self.answers.answer(client, true, &note.text);

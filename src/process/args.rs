@@ -24,6 +24,9 @@ pub const LOGS: [&str; 3] = ["--log=console", "--log=syslog", "--log=none"];
 /// Release the terminal once the process runs.
 pub const DETACH: &str = "--detach";
 
+/// The configuration, for readers of `/proc/PID/cmdline` alone: programs look there for a path to know whose process it is.
+pub const OF: &str = "--of=";
+
 /// Whether `word` is among the arguments.
 pub fn has(args: &[String], word: &str) -> bool {
     args.iter().any(|a| a == word)

@@ -3,6 +3,7 @@
 //! Read first: `mod.rs`.
 
 use super::{Ask, FIRST_RETRY, Item, LONGEST_RETRY, MAYBE, PEACE};
+use crate::event::Doer;
 use crate::time::Instant;
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -40,11 +41,13 @@ pub(super) struct More<V: Item> {
     // In `later`: the next try, and the next check of the mirror.
     pub(super) retry: Option<Instant>,
     pub(super) look: Option<Instant>,
+    // Who caused the reported deletion that is checked.
+    pub(super) by: Doer,
 }
 
 impl<V: Item> Default for More<V> {
     fn default() -> Self {
-        More { asked: None, maybe: Vec::new(), failures: 0, last_failure: None, retry: None, look: None }
+        More { asked: None, maybe: Vec::new(), failures: 0, last_failure: None, retry: None, look: None, by: None }
     }
 }
 
@@ -78,12 +81,14 @@ struct Flat<V: Item> {
     last_failure: Option<Instant>,
     retry: Option<Instant>,
     look: Option<Instant>,
+    #[serde(default)]
+    by: Doer,
 }
 
 impl<V: Item> From<Flat<V>> for Entry<V> {
     fn from(f: Flat<V>) -> Self {
-        let Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look } = f;
-        let more = More { asked, maybe, failures, last_failure, retry, look };
+        let Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look, by } = f;
+        let more = More { asked, maybe, failures, last_failure, retry, look, by };
         Entry { value, owner, lane, held, theirs, stuck, more: (!more.is_empty()).then(|| Box::new(more)) }
     }
 }
@@ -91,8 +96,8 @@ impl<V: Item> From<Flat<V>> for Entry<V> {
 impl<V: Item> From<Entry<V>> for Flat<V> {
     fn from(e: Entry<V>) -> Self {
         let Entry { value, owner, lane, held, theirs, stuck, more } = e;
-        let More { asked, maybe, failures, last_failure, retry, look } = more.map(|m| *m).unwrap_or_default();
-        Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look }
+        let More { asked, maybe, failures, last_failure, retry, look, by } = more.map(|m| *m).unwrap_or_default();
+        Flat { value, owner, lane, held, theirs, asked, stuck, maybe, failures, last_failure, retry, look, by }
     }
 }
 

@@ -16,7 +16,7 @@ mod lanes;
 #[cfg(test)]
 mod tests;
 
-use crate::event::{Errno, ReqId};
+use crate::event::{Doer, Errno, ReqId};
 use crate::time::{Duration, Instant};
 use core::ops::{Bound, RangeBounds};
 use entry::Entry;
@@ -107,6 +107,8 @@ pub struct Loss<K, O> {
     pub key: K,
     /// The first loss after [`PEACE`], which is logged. The others are counted.
     pub first: bool,
+    /// Who did it.
+    pub by: Doer,
 }
 
 /// See the module.
@@ -279,10 +281,13 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         self.frozen = true;
     }
 
-    /// The kernel reported a deletion.
-    pub fn doubt(&mut self, now: Instant, key: K) {
+    /// The kernel reported a deletion; `by`: who did it.
+    pub fn doubt(&mut self, now: Instant, key: K, by: Doer) {
         if self.entries.get(&key).is_some_and(|e| e.held.is_some() || e.asked().is_some()) {
             self.look_at(now + DOUBT, key);
+            if let Some(more) = self.entries.get_mut(&key).and_then(|e| e.more.as_mut()) {
+                more.by = by;
+            }
         }
     }
     /// When [`Reconciler::due`] has something to do.
@@ -296,10 +301,11 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
         while let Some((at, key)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
             self.later.remove(&(at, key));
             let Some(e) = self.entries.get_mut(&key) else { continue };
-            let mut look = false;
+            let (mut look, mut by) = (false, None);
             if let Some(more) = &mut e.more {
                 more.retry = more.retry.filter(|t| *t != at);
                 look = more.look.take_if(|t| *t == at).is_some();
+                by = more.by;
             }
             if e.asked().is_some() {
                 // The answer determines what is held; the mirror is checked after it.
@@ -316,7 +322,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
                     let first = e.in_peace(now);
                     let again = e.backoff(now);
                     self.restored += 1;
-                    losses.push(Loss { owner, key, first });
+                    losses.push(Loss { owner, key, first, by });
                     if !first {
                         self.try_at(again, key);
                         continue;

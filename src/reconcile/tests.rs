@@ -265,7 +265,7 @@ impl<V: Kind> Bench<V> {
                 let list = self.kernel.entry(key).or_default();
                 if !list.is_empty() {
                     list.remove(0);
-                    self.r.doubt(self.now, key);
+                    self.r.doubt(self.now, key, None);
                 }
             }
             Op::ForeignAdd(key) => {
@@ -384,7 +384,7 @@ fn a_flood_of_reports_is_one_look() {
     b.step(Op::Want { owner: 0, key: 1, value: 0 });
     b.step(Op::Answer(1));
     for _ in 0..10_000 {
-        b.r.doubt(b.now, 1);
+        b.r.doubt(b.now, 1, None);
         b.now += Duration::from_nanos(100);
     }
     assert_eq!(b.r.sizes()[3], 1);

@@ -15,7 +15,7 @@ pub mod text;
 use crate::config::model::Place;
 use crate::config::model::route::Route;
 use crate::effect::{Effect, Effects, NetFx, NetOp};
-use crate::event::{Errno, ReqId};
+use crate::event::{Doer, Errno, ReqId};
 use crate::id::VrKey;
 use crate::links::Links;
 use crate::note::Note;
@@ -334,7 +334,7 @@ impl Routes {
     pub fn on_new(&mut self, now: Instant, route: RouteSpec, replaced: bool, timers: &mut Timers) {
         let id = route.id;
         if replaced && self.mirror.remove_all(id) {
-            self.items.doubt(now, id);
+            self.items.doubt(now, id, None);
         }
         if route.proto == ROUTE_PROTO {
             self.mirror.insert(route);
@@ -346,9 +346,9 @@ impl Routes {
         self.items.freeze();
     }
     /// The kernel has removed this route.
-    pub fn on_deleted(&mut self, now: Instant, route: &RouteSpec, timers: &mut Timers) {
+    pub fn on_deleted(&mut self, now: Instant, route: &RouteSpec, by: Doer, timers: &mut Timers) {
         if self.mirror.remove(route) {
-            self.items.doubt(now, route.id);
+            self.items.doubt(now, route.id, by);
             self.rearm(now, timers);
         }
     }
@@ -399,7 +399,7 @@ impl Routes {
         }
         let (mirror, owned) = (&self.mirror, &self.owned);
         let losses = self.items.due(now, |id, held| there(mirror, owned, id, held));
-        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
+        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key, l.by)).collect();
         for _ in 0..SLICE {
             let Some(id) = self.owned.pop() else { break };
             self.look(id, links);

@@ -1,10 +1,11 @@
 //! Every log line about routes. Read first: `mod.rs`.
 
 use crate::config::model::route::Route;
-use crate::event::Errno;
+use crate::event::{Doer, Errno};
 use crate::note::{Level, Note};
 use crate::owned::Owner;
 use crate::route::RouteId;
+use crate::words;
 
 fn note(level: Level, text: String) -> Note {
     Note { level, text }
@@ -39,8 +40,8 @@ pub fn stuck(id: &RouteId, e: Errno) -> Note {
     note(Level::Error, format!("route {id} cannot be removed: {}; remove it by hand", why(e)))
 }
 /// Somebody else removed it.
-pub fn taken(who: &str, id: &RouteId) -> Note {
-    note(Level::Warning, format!("{who} route {id} was removed by another program; putting it back"))
+pub fn taken(who: &str, id: &RouteId, by: Doer) -> Note {
+    note(Level::Warning, format!("{who} route {id} was removed by {}; putting it back", words::by(by)))
 }
 /// A line that no kernel has a route for.
 pub fn not_done(who: &str, r: &Route) -> Note {

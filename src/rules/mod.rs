@@ -8,7 +8,7 @@ pub mod text;
 
 use crate::config::model::route::Rule;
 use crate::effect::{Effect, Effects, NetFx, NetOp};
-use crate::event::{Errno, ReqId};
+use crate::event::{Doer, Errno, ReqId};
 use crate::id::VrKey;
 use crate::note::Note;
 use crate::owned::{Owned, Owner};
@@ -210,9 +210,9 @@ impl Rules {
         self.items.freeze();
     }
     /// The kernel has removed this rule.
-    pub fn on_deleted(&mut self, now: Instant, rule: RuleSpec, timers: &mut Timers) {
+    pub fn on_deleted(&mut self, now: Instant, rule: RuleSpec, by: Doer, timers: &mut Timers) {
         if self.mirror.remove(&rule.untagged()).is_some() {
-            self.items.doubt(now, rule);
+            self.items.doubt(now, rule, by);
             self.rearm(now, timers);
         }
     }
@@ -220,7 +220,7 @@ impl Rules {
     pub fn on_due(&mut self, now: Instant, timers: &mut Timers) -> Vec<Note> {
         let (mirror, owned) = (&self.mirror, &self.owned);
         let losses = self.items.due(now, |spec, _| there(mirror, owned, spec));
-        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key)).collect();
+        let notes = losses.iter().filter(|l| l.first).map(|l| text::taken(&self.who(l.owner), &l.key, l.by)).collect();
         for _ in 0..SLICE {
             let Some(spec) = self.owned.pop() else { break };
             let Some((owner, _)) = self.owned.first(spec) else { continue };

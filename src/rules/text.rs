@@ -1,8 +1,9 @@
 //! Every log line about rules. Read first: `mod.rs`.
 
-use crate::event::Errno;
+use crate::event::{Doer, Errno};
 use crate::note::{Level, Note};
 use crate::rule::RuleSpec;
+use crate::words;
 
 fn note(level: Level, text: String) -> Note {
     Note { level, text }
@@ -28,8 +29,8 @@ pub fn stuck(rule: &RuleSpec, e: Errno) -> Note {
     note(Level::Error, format!("rule {rule} cannot be removed: {}; remove it by hand", why(e)))
 }
 /// Somebody else removed it.
-pub fn taken(who: &str, rule: &RuleSpec) -> Note {
-    note(Level::Warning, format!("{who} rule {rule} was removed by another program; putting it back"))
+pub fn taken(who: &str, rule: &RuleSpec, by: Doer) -> Note {
+    note(Level::Warning, format!("{who} rule {rule} was removed by {}; putting it back", words::by(by)))
 }
 /// Two lines of a block say the same.
 pub fn twice(who: &str, rule: &RuleSpec) -> Note {

@@ -421,12 +421,12 @@ impl Vmacs {
     /// The kernel reported an interface.
     pub fn on_link(&mut self, now: Instant, link: &Link, links: &Links, timers: &mut Timers) {
         if self.stands.value(link.ifindex).is_some_and(|s| *s != stand_of(link)) {
-            self.stands.doubt(now, link.ifindex);
+            self.stands.doubt(now, link.ifindex, None);
         }
         // Another program renamed it, or changed its Ethernet address: it is made again. Two with one address cannot both be up.
         let other = self.of.values().find(|o| o.ifindex == Some(link.ifindex) && !o.link.is(link));
         if let Some((name, theirs)) = other.map(|o| (o.name, o.theirs)) {
-            self.links.doubt(now, name);
+            self.links.doubt(now, name, None);
             if let Some(is) = as_is(link).filter(|_| !theirs && Name::of(&link.name) != name) {
                 self.links.remove(Name::of(&link.name), is);
             }
@@ -439,7 +439,7 @@ impl Vmacs {
     /// An interface is gone.
     pub fn on_link_gone(&mut self, now: Instant, ifindex: u32, name: &str, links: &Links, timers: &mut Timers) {
         self.stands.vanished(ifindex..=ifindex);
-        self.links.doubt(now, Name::of(name));
+        self.links.doubt(now, Name::of(name), None);
         // Its sysctls went with it.
         for sort in Sort::ALL {
             if self.below.remove(&(ifindex, sort)).is_some() {

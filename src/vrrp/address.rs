@@ -4,7 +4,7 @@
 //! confirmed it, so [`Addresses::on_reply`] returns the confirmed address and its owner.
 
 use crate::effect::{AddrSpec, Effect, Effects, NetFx, NetOp};
-use crate::event::{Errno, ReqId};
+use crate::event::{Doer, Errno, ReqId};
 use crate::filter::Filter;
 use crate::id::VrKey;
 use crate::links::{AddrId, Links};
@@ -148,8 +148,8 @@ impl Addresses {
     }
 
     /// The kernel reported a deletion.
-    pub fn on_deleted(&mut self, now: Instant, id: AddrId, timers: &mut Timers) {
-        self.0.doubt(now, id);
+    pub fn on_deleted(&mut self, now: Instant, id: AddrId, by: Doer, timers: &mut Timers) {
+        self.0.doubt(now, id, by);
         self.rearm(timers);
     }
     /// The interface was removed with its addresses. Their owners request them again when the interface is back.

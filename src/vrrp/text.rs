@@ -3,9 +3,10 @@
 //! Read first: `note.rs`. Deliberately absent: one line per gratuitous ARP; a burst is one line.
 
 use super::fsm::State;
-use crate::event::Errno;
+use crate::event::{Doer, Errno};
 use crate::note::{Level, Note};
 use crate::time::Duration;
+use crate::words;
 use core::net::IpAddr;
 
 pub use crate::words::{Limit, errno, span};
@@ -252,10 +253,10 @@ pub fn own_peer(name: &str, own: IpAddr) -> Note {
     note(Level::Notice, format!("({name}) unicast_peer {own} is our own address: nothing is sent to it"))
 }
 /// Another process deleted an address of `static_ipaddress`.
-pub fn fixed_taken(addr: IpAddr, prefix: u8, dev: &str) -> Note {
+pub fn fixed_taken(addr: IpAddr, prefix: u8, dev: &str, by: Doer) -> Note {
     note(
         Level::Warning,
-        format!("static address {addr}/{prefix} on {dev} was removed by another program; putting it back"),
+        format!("static address {addr}/{prefix} on {dev} was removed by {}; putting it back", words::by(by)),
     )
 }
 /// `vrrp_startup_delay`, `vrrp_delay_after_boot`.
@@ -301,8 +302,11 @@ pub fn address_stuck(addr: IpAddr, prefix: u8, dev: &str, e: Errno) -> Note {
     note(Level::Error, format!("cannot remove {addr}/{prefix} from {dev}: {}; remove it by hand", errno(e)))
 }
 /// Another process deleted a VIP.
-pub fn address_taken(name: &str, addr: IpAddr, prefix: u8, dev: &str) -> Note {
-    note(Level::Warning, format!("({name}) {addr}/{prefix} was removed from {dev} by another program; putting it back"))
+pub fn address_taken(name: &str, addr: IpAddr, prefix: u8, dev: &str, by: Doer) -> Note {
+    note(
+        Level::Warning,
+        format!("({name}) {addr}/{prefix} was removed from {dev} by {}; putting it back", words::by(by)),
+    )
 }
 /// The kernel deleted a VIP together with one that we deleted.
 pub fn address_swept(name: &str, addr: IpAddr, prefix: u8, dev: &str, first: IpAddr) -> Note {

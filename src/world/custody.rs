@@ -84,9 +84,9 @@ impl World {
             Event::Sock(SockEv::LocalDatagram { sock, meta, bytes, .. }) if self.links.is_local(meta.src) => {
                 self.on_rival(now, sock, &meta, bytes);
             }
-            Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
-            Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
-            Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => {
+            Event::Net(NetEv::RouteDel(route, by)) => self.routes.on_deleted(now.mono, &route, by, &mut self.timers),
+            Event::Net(NetEv::RuleDel(rule, by)) => self.rules.on_deleted(now.mono, *rule, by, &mut self.timers),
+            Event::Net(NetEv::AddrDel { ifindex, addr, prefix, .. }) => {
                 self.links.addr_del((ifindex, addr, prefix));
             }
             Event::Helper(HelperEv::Knobs { job, before, failed }) => {

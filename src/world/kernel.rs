@@ -5,7 +5,7 @@
 use super::sockets::own_addresses;
 use super::*;
 use crate::effect::NetFx;
-use crate::event::Link;
+use crate::event::{Doer, Link};
 use crate::snapshot::Snapshot;
 use crate::wire::netlink::nft::is_link_local;
 
@@ -111,7 +111,7 @@ impl World {
         matters
     }
 
-    pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, fx: &mut Effects) {
+    pub(super) fn on_addr_gone(&mut self, now: Now, id: AddrId, by: Doer, fx: &mut Effects) {
         // An address that a reload removed from `vips` is deleted only later.
         let ours = self.links.addr(id).is_some_and(|a| a.proto == ADDR_PROTO);
         if ours && id.1.is_ipv4() && (!self.addrs.is_wanted(id) || self.addrs.is_busy(id)) {
@@ -119,7 +119,7 @@ impl World {
             self.removed.push_front((now.mono, id));
         }
         if self.links.addr_del(id) {
-            self.addrs.on_deleted(now.mono, id, &mut self.timers);
+            self.addrs.on_deleted(now.mono, id, by, &mut self.timers);
             self.suspend_checks(now, id.1, fx);
             self.address_came_or_went(now, id, true);
             if !ours && !self.vips.contains(&id.1) {

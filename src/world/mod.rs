@@ -383,13 +383,15 @@ impl World {
                     return;
                 }
             }
-            Event::Net(NetEv::AddrDel { ifindex, addr, prefix }) => self.on_addr_gone(now, (ifindex, addr, prefix), fx),
+            Event::Net(NetEv::AddrDel { ifindex, addr, prefix, by }) => {
+                self.on_addr_gone(now, (ifindex, addr, prefix), by, fx)
+            }
             Event::Net(NetEv::RouteNew { route, replaced }) => {
                 self.routes.on_new(now.mono, *route, replaced, &mut self.timers);
             }
-            Event::Net(NetEv::RouteDel(route)) => self.routes.on_deleted(now.mono, &route, &mut self.timers),
+            Event::Net(NetEv::RouteDel(route, by)) => self.routes.on_deleted(now.mono, &route, by, &mut self.timers),
             Event::Net(NetEv::RuleNew(rule)) => self.rules.on_new(*rule),
-            Event::Net(NetEv::RuleDel(rule)) => self.rules.on_deleted(now.mono, *rule, &mut self.timers),
+            Event::Net(NetEv::RuleDel(rule, by)) => self.rules.on_deleted(now.mono, *rule, by, &mut self.timers),
             Event::Net(NetEv::Lost) => self.on_netlink_lost(fx),
             Event::Net(NetEv::DumpBegin) => {
                 self.links.begin();
@@ -501,7 +503,7 @@ impl World {
                         let dev = self.dev(ifindex);
                         if vr == crate::vrrp::address::FILE {
                             if loss.first {
-                                fx.note(text::fixed_taken(addr, prefix, &dev));
+                                fx.note(text::fixed_taken(addr, prefix, &dev, loss.by));
                             }
                             continue;
                         }
@@ -510,8 +512,8 @@ impl World {
                                 with!(self, vr, now, fx, |vi, cx| vi.on_address_swept((addr, prefix), &dev, first, cx));
                             }
                             None => {
-                                let dev = loss.first.then_some(dev.as_str());
-                                with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, dev, cx));
+                                let told = loss.first.then_some((dev.as_str(), loss.by));
+                                with!(self, vr, now, fx, |vi, cx| vi.on_address_taken(addr, prefix, told, cx));
                             }
                         }
                     }

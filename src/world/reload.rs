@@ -150,7 +150,7 @@ impl World {
             return;
         }
         let Some(mut config) = self.reloads.next.take() else { return };
-        if let Some(why) = self.impossible(&config) {
+        if let Some(why) = self.base.root.needs_restart(&config.root) {
             fx.note(text::not_reloaded(&why));
             answer(false, &why, fx);
             // The virtual servers of that configuration are not put in force either.
@@ -197,18 +197,6 @@ impl World {
             answered: core::mem::take(&mut self.reloads.answered),
         }));
         self.timers.set(Due::Reload, now.mono + NEXT_TURN);
-    }
-
-    // What a running process cannot change, as in keepalived.
-    fn impossible(&self, new: &Config) -> Option<String> {
-        let (a, b) = (&self.base.root, &new.root);
-        let fixed = [
-            ("net_namespace", a.net_namespace == b.net_namespace),
-            ("net_namespace_ipvs", a.net_namespace_ipvs == b.net_namespace_ipvs),
-            ("instance", a.instance == b.instance),
-        ];
-        let changed: Vec<&str> = fixed.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
-        (!changed.is_empty()).then(|| format!("{} changed; restart kalived", changed.join(", ")))
     }
 
     /// `Due::Reload`: one slice.

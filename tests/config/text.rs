@@ -305,10 +305,50 @@ fn a_password_is_never_shown() {
         format!("@main auth_pas {secret}\nauth_hmac {{ key 1 {secret} }} }}\n"),
         format!("auth_pass \"{secret}\nauth_pass {{ {secret}"),
         format!("$A={secret}\n$B=$A\n~SEQ(i,1,2) auth_pass $B"),
+        // Misspelt, misplaced, and words of a secret where a number or a keyword should stand.
+        block(&format!("auth_hmac {{\nkey {secret}\n}}")),
+        block(&format!("auth_hmac {{\nactive_key {secret}\nkey 2 x {secret}\n}}")),
+        block(&format!("auth_hmac {{\nkeyy 2 {secret}\nfoo {secret}\nkey 300 {secret}\nkey 2 x {{{secret}\n}}\n}}")),
+        block(&format!("auth_hmac {{\n{secret}\n{secret} {{ {secret} }}\n\"{secret}\" 1\nactive_key \"{secret}\n}}")),
+        block(&format!("auth_hmac\n{{\nkey\n2 {secret}\n}}")),
+        block(&format!("auth_hmca {{\nsecret {secret}\n}}")),
+        block(&format!("auth_hmac {{\nkey 9{secret}\nkey 2 {secret}\nkey 2 {secret}\nactive_key 2{secret}")),
+        block(&format!("auth_hmac key 1 {secret}")),
+        block(&format!("authentication auth_pass {secret}")),
+        block(&format!("authentication pass {secret}\nauthentification {{\nword {secret}\n}}")),
+        block(&format!("authentication {{\nauth_type PASS {secret}\npass {secret}\npriority {secret}\n}}")),
+        block(&format!("authentication {{\nauth_type PASS\nauth_pass\n{secret}\n}}")),
+        block(&format!("authentication {{\nauth_pass {{ {secret}\n{secret} x }}\nauth_pass x\n}}")),
+        block(&format!("priority 1 auth_pass {secret}\nstate auth_pass {secret}\nauth_pass {secret} {{\n{secret}\n}}")),
+        format!("$K={secret}\n$L=$K\n{}", block("auth_hmac {\nkey $L\nkeyy 2 ${K}\nactive_key $K\n}")),
+        format!("$M= \\\nactive_key {secret} \\\nkey {secret}\n{}", block("auth_hmac {\n$M\n}")),
+        block(&format!("auth_hmac {{\n~SEQ(i,1,2) active_key $i{secret}\n@main key {secret}\n}}")),
+        format!("SSL {{\npassword {secret} x\npasswrd {secret}\npassword\n}}\nSSL password {secret}\n"),
+        format!("SSL {{\n{}\n", block(&format!("auth_hmac {{ active_key {secret}"))),
     ] {
-        let shown = run(&[("k.conf", &text)]).render(true);
-        assert!(!shown.is_empty() && !shown.contains(secret), "{shown}");
+        let loaded = run(&[("k.conf", &text)]);
+        let shown = loaded.render(true);
+        assert!(!shown.is_empty() && !shown.contains(secret), "{text}\n{shown}");
+        let json = kalived::config::report::json(&loaded.diags, loaded.cut, &loaded.sources).to_string();
+        assert!(!json.contains(secret), "{text}\n{json}");
     }
+    // In a file that is included, and the names of settings stay to be seen.
+    let shown = run(&[("k.conf", &block("include k")), ("k", &format!("auth_hmac {{\nactive_key {secret}\n}}\n"))])
+        .render(false);
+    assert!(
+        !shown.contains(secret) && shown.contains("error: `********` is not a number: `active_key` is ignored"),
+        "{shown}"
+    );
+    let shown = run(&[("k.conf", &block("auth_hmac {\nmode enforc\nkey 300 x\n}\nauthentication {\nauth_typ AH\n}"))])
+        .render(false);
+    for want in ["mode enforc", "unknown keyword `auth_typ` in authentication"] {
+        assert!(shown.contains(want), "{shown}");
+    }
+}
+
+/// A virtual router with this text in it.
+fn block(text: &str) -> String {
+    format!("vrrp_instance V {{\ninterface eth0\nvirtual_router_id 5\n{text}\n}}\n")
 }
 
 #[test]

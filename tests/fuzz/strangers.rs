@@ -176,7 +176,7 @@ impl Stage {
                 Ok(Kind::LinkDel(ifindex)) => self.event(Event::Net(NetEv::LinkDel { ifindex })),
                 Ok(Kind::Addr(a)) => self.event(Event::Net(NetEv::AddrNew(a))),
                 Ok(Kind::AddrDel { ifindex, addr, prefix }) => {
-                    self.event(Event::Net(NetEv::AddrDel { ifindex, addr, prefix }))
+                    self.event(Event::Net(NetEv::AddrDel { ifindex, addr, prefix, by: None }))
                 }
                 _ => {}
             }

@@ -4,6 +4,7 @@
 //! both: none is malformed, none has a bad checksum.
 
 mod bfd;
+mod frr;
 #[path = "../lab/mod.rs"]
 mod lab;
 

@@ -51,6 +51,10 @@ fn kalived_runs_in_the_network_namespace_that_the_file_names() {
     std::fs::write(daemon.conf(), Conf::v3(140).text()).expect("the lab's directory is writable");
     daemon.signal("HUP");
     daemon.await_line("net_namespace changed; restart kalived");
+    // An upgrade reads the file, too.
+    let (code, text) = crate::guard::ask(&daemon, "upgrade");
+    assert!(code == Some(1) && text.contains("net_namespace changed; restart kalived"), "{code:?} {text}");
+    assert!(elsewhere.holds(VIP) && !here.holds(VIP));
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!elsewhere.holds(VIP), "{log}");

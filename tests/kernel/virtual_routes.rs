@@ -91,7 +91,7 @@ fn they_follow_the_master_and_come_back_when_others_remove_them() {
             a.script(line);
             until_true(&format!("all back after {line}: {:#?}\n{}", seen(&a), on_a.log()), || seen(&a) == whole);
         }
-        on_a.await_line("was removed by another program");
+        on_a.await_line("was removed by process ");
     }
     on_a.await_state(State::Master);
     let (code, log) = on_a.stop();

@@ -2,7 +2,7 @@
 //!
 //! Read first: `../lab/mod.rs`.
 
-use crate::guard::running;
+use crate::guard::{ask, running};
 use crate::lab::daemon::{Conf, Program, State, stand_in, under_test};
 use crate::lab::{Host, Lab, have, pause, skip, until_true};
 
@@ -32,6 +32,56 @@ fn processes_have_the_names_of_the_file_and_their_own_command_lines() {
         let (code, log) = on_a.stop();
         assert_eq!(code, Some(0), "{log}");
     }
+}
+
+/// Neutron looks for its router's id, Octavia for a pid file of the checkers, OpenShift for the name of a process.
+#[test]
+fn pid_files_of_all_processes_name_processes_of_this_configuration() {
+    if stand_in() {
+        return skip("words: pid files", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("words: pid files") else { return };
+    let a = lab.host("a", 20);
+    let plain = Conf { global: "    process_name keepalived\n".to_owned(), ..Conf::v3(100) }.text();
+    let server = "virtual_server 198.18.9.9 80 {\n  lb_algo rr\n  lb_kind DR\n  protocol TCP\n  real_server 198.18.9.10 80 {\n    weight 1\n  }\n}\n";
+    let with_servers = format!("{plain}{server}");
+    let base = lab.path("of");
+    let [vrrp, check] = ["vrrp", "check"].map(|ending| base.with_extension(ending));
+    let script = "exec \"$@\" -r \"$0.vrrp\" -c \"$0.check\"";
+    let prefix = ["sh", "-c", script, base.to_str().expect("it is text")];
+    let on_a = lab.start_under(&prefix, under_test(), &a, &with_servers);
+    on_a.await_state(State::Master);
+    let number =
+        |path: &std::path::Path| std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let check_all = |what: &str| {
+        // The core before an upgrade is there until its last advert has left, and has its number in no file.
+        until_true(&format!("{what}: the numbers"), || {
+            let core = Some(running(&on_a, "--core"));
+            [number(on_a.pid_file()), number(&vrrp), number(&check)] == [Some(on_a.pid()), core, core]
+        });
+        let conf = on_a.conf().display().to_string();
+        for pid in [Some(on_a.pid()), number(&vrrp)].into_iter().flatten() {
+            let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("it runs");
+            assert!(words.contains(&conf), "{what}: {words:?}");
+        }
+        assert_eq!(comm(on_a.pid()), "keepalived", "{what}");
+    };
+    check_all("start");
+    let (code, text) = ask(&on_a, "upgrade");
+    assert_eq!(code, Some(0), "{text}");
+    check_all("upgrade");
+    // The file is there while the configuration has virtual servers.
+    for (text, there) in [(&plain, false), (&with_servers, true)] {
+        std::fs::write(on_a.conf(), text).expect("the lab's directory is writable");
+        assert_eq!(ask(&on_a, "reload").0, Some(0), "{}", on_a.log());
+        assert_eq!(check.exists(), there, "{}", on_a.log());
+        let (code, text) = ask(&on_a, "upgrade");
+        assert_eq!((code, check.exists()), (Some(0), there), "{text}");
+    }
+    check_all("after that");
+    let (code, log) = on_a.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!vrrp.exists() && !check.exists());
 }
 
 /// A second interface, `eth1`, which is up as long as its other end is.

@@ -281,6 +281,7 @@ impl Bench {
                                 ifindex: s.ifindex,
                                 addr: s.addr,
                                 prefix: s.prefix,
+                                by: None,
                             }));
                         }
                         op @ (NetOp::LinkAdd(_) | NetOp::LinkSet { .. } | NetOp::LinkDel { .. }) => {
@@ -358,7 +359,7 @@ impl Bench {
                     };
                     for a in self.kernel.extract_if(.., |a| goes(a)) {
                         let (ifindex, addr, prefix) = (a.ifindex, a.addr, a.prefix);
-                        told.push(Event::Net(NetEv::AddrDel { ifindex, addr, prefix }));
+                        told.push(Event::Net(NetEv::AddrDel { ifindex, addr, prefix, by: None }));
                     }
                 }
                 (told, Ok(()))

@@ -38,7 +38,7 @@ impl Fib {
                 (vec![Event::Net(NetEv::RuleNew(r.clone()))], Ok(()))
             }
             NetOp::RuleDel(r) => match self.rules.iter().position(|x| x == &**r) {
-                Some(at) => (vec![Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at))))], Ok(())),
+                Some(at) => (vec![Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at)), None))], Ok(())),
                 None => (Vec::new(), Err(Errno::ENOENT)),
             },
             NetOp::AddrAdd(_)
@@ -60,19 +60,19 @@ impl Fib {
     }
     fn delete(&mut self, r: &RouteSpec) -> (Vec<Event<'static>>, Result<(), Errno>) {
         match self.routes.iter().position(|x| x == r) {
-            Some(at) => (vec![Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at))))], Ok(())),
+            Some(at) => (vec![Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at)), None))], Ok(())),
             None => (Vec::new(), Err(Errno::ESRCH)),
         }
     }
     /// Another program removes the route to this destination: returns the report.
     pub fn take(&mut self, to: &str) -> Event<'static> {
         let at = self.routes.iter().position(|r| r.id.to.0.to_string() == to).expect("it is there");
-        Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at))))
+        Event::Net(NetEv::RouteDel(Box::new(self.routes.remove(at)), None))
     }
     /// Another program removes the rule with this preference: returns the report.
     pub fn take_rule(&mut self, preference: u32) -> Event<'static> {
         let at = self.rules.iter().position(|r| r.preference == preference).expect("it is there");
-        Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at))))
+        Event::Net(NetEv::RuleDel(Box::new(self.rules.remove(at)), None))
     }
     /// Rules, by preference.
     pub fn rule_names(&self) -> Vec<String> {

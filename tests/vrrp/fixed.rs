@@ -40,7 +40,7 @@ fn added_at_start_put_back_and_removed_at_the_end() {
     assert_eq!(b.world.fixed_addresses(), 3);
     let gone = b.kernel.iter().position(|a| a.addr == ip("10.7.0.1")).expect("it is there");
     let gone = b.kernel.remove(gone);
-    b.event(Event::Net(NetEv::AddrDel { ifindex: gone.ifindex, addr: gone.addr, prefix: gone.prefix }));
+    b.event(Event::Net(NetEv::AddrDel { ifindex: gone.ifindex, addr: gone.addr, prefix: gone.prefix, by: None }));
     b.run(Duration::from_millis(10));
     assert_eq!((tagged(&b, STATIC_PROTO).len(), b.logged("static address 10.7.0.1/32 on eth0 was removed")), (3, 1));
     // In any state of the virtual router.

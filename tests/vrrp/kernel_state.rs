@@ -44,7 +44,7 @@ fn trap_49_delete_and_recreate_with_another_index() {
 #[test]
 fn trap_48_no_primary_address_is_fault_and_nothing_leaves_from_the_vip() {
     let mut b = Bench::master(v2());
-    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16 }));
+    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16, by: None }));
     assert_eq!(b.state(), State::Fault);
     let Some(Out::Stop(Some(farewell))) = b.out.first() else { panic!("{:?}", b.out) };
     assert_eq!(farewell[12..16], [198, 18, 0, 20], "the farewell leaves from the address we had");
@@ -59,7 +59,7 @@ fn another_address_of_the_interface_takes_over_as_source() {
     b.kernel.push(addr(ETH0, "198.18.0.21", 16, 0));
     b.start();
     b.run(S * 4);
-    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16 }));
+    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(OURS), prefix: 16, by: None }));
     assert_eq!((b.state(), b.view().source), (State::Master, Some(ip("198.18.0.21"))));
     let Some(Out::Armed(_, p)) = b.out.iter().rev().find(|o| matches!(o, Out::Armed(..))) else { panic!() };
     assert_eq!(p[12..16], [198, 18, 0, 21]);
@@ -233,15 +233,27 @@ fn an_owners_address_is_the_operators() {
 fn trap_47_a_vip_removed_by_hand_comes_back_once_without_a_loop() {
     let mut b = Bench::master(v2());
     let vip = ip("198.18.0.100");
-    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32 }));
+    b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32, by: None }));
     b.run(Duration::from_millis(10));
     assert_eq!(b.out.iter().filter(|o| **o == Out::Add(vip)).count(), 1);
     assert_eq!((b.state(), b.logged("was removed from eth0 by another program")), (State::Master, 1));
     assert!(b.frames() >= 5, "announced again");
+    // With what the kernel says of who did it.
+    let ports = [
+        (Some(89), "by process 89"),
+        (Some(0), "by the kernel"),
+        (Some(u32::MAX - 4095), "by another program (netlink port 4294963200)"),
+    ];
+    for (by, said) in ports {
+        let mut b = Bench::master(v2());
+        b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32, by }));
+        b.run(Duration::from_millis(10));
+        assert_eq!(b.logged(&format!("was removed from eth0 {said}; putting it back")), 1, "{:?}", b.log);
+    }
     // For a program that keeps removing it the pause grows.
     b.out.clear();
     for _ in 0..2_000 {
-        b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32 }));
+        b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: vip, prefix: 32, by: None }));
         b.run(Duration::from_millis(10));
     }
     let n = b.out.iter().filter(|o| **o == Out::Add(vip)).count();
@@ -365,7 +377,7 @@ fn what_goes_with_an_address_that_we_removed_was_not_taken_by_another_program() 
     b.run(Duration::from_millis(1));
     for gone in ["10.9.0.2", "10.8.0.1", "10.9.0.1"] {
         b.kernel.retain(|a| a.addr != ip(gone));
-        b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(gone), prefix: 24 }));
+        b.event(Event::Net(NetEv::AddrDel { ifindex: ETH0, addr: ip(gone), prefix: 24, by: None }));
     }
     b.run(Duration::from_millis(10));
     assert_eq!(b.logged("10.9.0.2/24 went from eth0 together with 10.9.0.1"), 1, "{:?}", b.log);

@@ -226,7 +226,7 @@ fn an_address_that_goes_takes_routes_along() {
     b.routes.routes.clear();
     let gone: Vec<AddrInfo> = b.kernel.iter().filter(|a| a.addr.is_ipv4()).cloned().collect();
     for a in &gone {
-        b.event(Event::Net(NetEv::AddrDel { ifindex: a.ifindex, addr: a.addr, prefix: a.prefix }));
+        b.event(Event::Net(NetEv::AddrDel { ifindex: a.ifindex, addr: a.addr, prefix: a.prefix, by: None }));
     }
     b.run(ms(10));
     gone.into_iter().for_each(|a| b.event(Event::Net(NetEv::AddrNew(a))));
@@ -285,7 +285,7 @@ fn over_an_upgrade_to_a_file_without_routes() {
     assert!(new.routes.names().is_empty(), "{:?}", new.routes.names());
     // The first process sees them go, and says nothing.
     for route in old.routes.routes.clone() {
-        old.event(Event::Net(NetEv::RouteDel(Box::new(route))));
+        old.event(Event::Net(NetEv::RouteDel(Box::new(route), None)));
     }
     old.run(ms(100));
     assert_eq!(old.logged("removed by another program"), 0, "{:?}", old.log);

@@ -228,7 +228,7 @@ fn trap_51_a_source_that_comes_later_is_waited_for() {
     assert_eq!((b.state(), b.view().source), (State::Master, Some(ip(late))));
     // The source address is removed: a farewell, and the wait begins again.
     b.out.clear();
-    b.event(Event::Net(NetEv::AddrDel { ifindex: 9, addr: ip(late), prefix: 32 }));
+    b.event(Event::Net(NetEv::AddrDel { ifindex: 9, addr: ip(late), prefix: 32, by: None }));
     assert_eq!((b.state(), to(&b.out)), (State::Fault, vec!["farewell 198.18.0.30".to_owned()]));
     assert!(b.out.contains(&Out::Close));
     b.event(Event::Net(NetEv::AddrNew(addr(9, late, 32, 0))));

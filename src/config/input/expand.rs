@@ -4,9 +4,9 @@
 //! the line is kept. keepalived runs forever on `$A=$B`, `$B=$A`; here it is an error.
 
 use super::{Frame, Reader};
-use crate::config::diag;
 use crate::config::kind;
 use crate::config::lex::{self, Token};
+use crate::config::secret;
 use crate::config::source::{Piece, Span};
 use crate::config::tree::MAX_LINE;
 use std::rc::Rc;
@@ -248,7 +248,7 @@ impl Reader<'_> {
         if !changed {
             return Outcome::Same;
         }
-        if !values.is_empty() && diag::tells_a_secret(&work.text) {
+        if !values.is_empty() && secret::in_line(&work.text) {
             values.into_iter().for_each(|v| self.src.add_secret(v));
         }
         if self.src.replaced_bytes() + work.text.len() > self.options.limits.replaced {

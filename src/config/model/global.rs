@@ -263,3 +263,16 @@ block! {
         pub child_wait_time: u32 = 5 => "child_wait_time",
     }
 }
+
+impl RootMore {
+    /// Why a running kalived cannot change to this configuration, by a reload or an upgrade: what it cannot change, as in keepalived.
+    pub fn needs_restart(&self, new: &RootMore) -> Option<String> {
+        let fixed = [
+            ("net_namespace", self.net_namespace == new.net_namespace),
+            ("net_namespace_ipvs", self.net_namespace_ipvs == new.net_namespace_ipvs),
+            ("instance", self.instance == new.instance),
+        ];
+        let changed: Vec<&str> = fixed.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
+        (!changed.is_empty()).then(|| format!("{} changed; restart kalived", changed.join(", ")))
+    }
+}

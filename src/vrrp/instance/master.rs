@@ -7,7 +7,7 @@ use super::own::METRIC;
 use super::{Cx, Instance, SockState, say};
 use crate::config::model::Vip;
 use crate::effect::{ADDR_PROTO, AddrSpec, AdvertFx, Effect, Packets};
-use crate::event::Errno;
+use crate::event::{Doer, Errno};
 use crate::id::SockKey;
 use crate::links::Links;
 use crate::time::{Duration, Instant};
@@ -169,12 +169,12 @@ impl Instance {
         }
     }
 
-    /// Another process deleted one of our addresses; it is being added again. `dev`: the loss is logged; only the first of several in a
-    /// row is.
-    pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, dev: Option<&str>, cx: &mut Cx<'_>) {
+    /// Another process deleted one of our addresses; it is being added again. `told`: the loss is logged, with the interface and who did it; only
+    /// the first of several in a row is.
+    pub fn on_address_taken(&mut self, addr: IpAddr, prefix: u8, told: Option<(&str, Doer)>, cx: &mut Cx<'_>) {
         self.stats.restored += 1;
-        if let Some(dev) = dev {
-            cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev));
+        if let Some((dev, by)) = told {
+            cx.fx.note(text::address_taken(&self.cfg.name, addr, prefix, dev, by));
         }
     }
 

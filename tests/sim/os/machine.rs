@@ -537,9 +537,9 @@ impl Exerciser {
             | NetEv::AddrNew(_)
             | NetEv::AddrDel { .. }
             | NetEv::RouteNew { .. }
-            | NetEv::RouteDel(_)
+            | NetEv::RouteDel(..)
             | NetEv::RuleNew(_)
-            | NetEv::RuleDel(_) => {}
+            | NetEv::RuleDel(..) => {}
         }
     }
 

@@ -327,7 +327,7 @@ impl Sim {
                 Completion::Net(NetMsg::Link(l)) => world.handle(now, Event::Net(NetEv::LinkNew(l)), &mut fx),
                 Completion::Net(NetMsg::Addr(a)) => world.handle(now, Event::Net(NetEv::AddrNew(a)), &mut fx),
                 Completion::Net(NetMsg::AddrDel(ifindex, addr, prefix)) => {
-                    world.handle(now, Event::Net(NetEv::AddrDel { ifindex, addr, prefix }), &mut fx);
+                    world.handle(now, Event::Net(NetEv::AddrDel { ifindex, addr, prefix, by: None }), &mut fx);
                 }
                 Completion::Net(NetMsg::DumpBegin) => world.handle(now, Event::Net(NetEv::DumpBegin), &mut fx),
                 Completion::Net(NetMsg::Synced) => {
