@@ -217,6 +217,11 @@ pub struct Instance {
     answer_open: Instant,
     // The earliest time of the next announcement because of another router's advert.
     announce_open: Instant,
+    // The earliest time of the next takeover that announces with all repetitions; the last one announced each address once.
+    #[serde(default)]
+    takeover_open: Instant,
+    #[serde(default)]
+    brief: bool,
     // When `notify_master_rx_lower_pri` may run again, and for how many adverts it was not run.
     lower_told: Instant,
     lower_untold: u64,
@@ -279,6 +284,8 @@ impl Instance {
             lists_none: None,
             answer_open: Instant::default(),
             announce_open: Instant::default(),
+            takeover_open: Instant::default(),
+            brief: false,
             lower_told: Instant::default(),
             lower_untold: 0,
             failing: 0,
