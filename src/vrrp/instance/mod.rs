@@ -59,6 +59,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const LISTEN: Duration = Duration::from_secs(4);
 /// a learned interval above this multiple of our own causes a warning.
 const SLOW: u32 = 3;
+/// Adverts without addresses of one sender that are dropped (RFC 9568 §5.2.5) before the next is accepted: fewer than a Backup waits for.
+const EMPTY_LISTS: u8 = 2;
 
 /// The parts of the world that a machine uses while it handles one input.
 pub struct Cx<'a> {
@@ -214,6 +216,9 @@ pub struct Instance {
     unlisted: bool,
     // The sender of the last accepted advert without any address: see `advert::verify`.
     lists_none: Option<IpAddr>,
+    // The sender of refused adverts without any address, and their number.
+    #[serde(default)]
+    empty: Option<(IpAddr, u8)>,
     answer_open: Instant,
     // The earliest time of the next announcement because of another router's advert.
     announce_open: Instant,
@@ -282,6 +287,7 @@ impl Instance {
             held: Vec::new(),
             unlisted: false,
             lists_none: None,
+            empty: None,
             answer_open: Instant::default(),
             announce_open: Instant::default(),
             takeover_open: Instant::default(),
@@ -396,7 +402,7 @@ impl Instance {
 
     /// A verified advert.
     pub fn on_advert(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
-        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
+        let says = self.says(heard);
         self.meet(heard.src, Some(says), None, cx);
         if matches!(self.state, State::Init | State::Fault) {
             return;
@@ -405,6 +411,8 @@ impl Instance {
         self.known = Some(heard.src);
         if heard.no_vips {
             self.lists_none = Some(heard.src);
+        } else if self.empty.is_some_and(|(src, _)| src == heard.src) {
+            self.empty = None;
         }
         let name = self.cfg.name.clone();
         if heard.other_interval {
@@ -465,17 +473,30 @@ impl Instance {
         self.is_master() && fsm::step(State::Master, self.input_of(heard)).next == State::Backup
     }
 
+    fn says(&self, heard: &Heard) -> Glimpse {
+        let Heard { priority, interval, no_vips, .. } = *heard;
+        Glimpse { version: self.version(), priority, interval, no_vips }
+    }
+
     /// A verified advert that an owner with `owner_ignore_adverts` ignores: only its sender is recorded.
     pub fn on_ignored(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
-        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
+        let says = self.says(heard);
         self.meet(heard.src, Some(says), None, cx);
     }
 
-    /// A packet for our VRID that was dropped. Only counters and the record of its sender change.
+    /// A packet for our VRID that was dropped. Only counters and the record of its sender change. One of these: a router that
+    /// sends adverts without addresses, and no other, is heard from then on, because both would stay Master.
     pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
         let n = reject.index();
         self.stats.rejected[n] += 1;
         self.meet(from, says, Some(reject), cx);
+        if matches!(reject, Reject::Count | Reject::AddressList) && says.is_some_and(|s| s.no_vips) {
+            let before = self.empty.filter(|(src, _)| *src == from).map_or(0, |(_, n)| n);
+            self.empty = Some((from, before.saturating_add(1)));
+            if before + 1 >= EMPTY_LISTS {
+                self.lists_none = Some(from);
+            }
+        }
         if matches!(self.state, State::Init | State::Fault) {
             return;
         }
