@@ -34,7 +34,7 @@ pub use resume::{BEHIND, Mark, Since};
 pub use stats::Stats;
 
 use super::address::Addresses;
-use super::advert::{Glimpse, Heard, Reject};
+use super::advert::{Heard, Reject};
 use super::announce::Announcer;
 use super::fsm::{self, Act, Input, State, Step};
 use super::seal::Seal;
@@ -59,8 +59,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const LISTEN: Duration = Duration::from_secs(4);
 /// a learned interval above this multiple of our own causes a warning.
 const SLOW: u32 = 3;
-/// Adverts without addresses of one sender that are dropped (RFC 9568 §5.2.5) before the next is accepted: fewer than a Backup waits for.
-const EMPTY_LISTS: u8 = 2;
 
 /// The parts of the world that a machine uses while it handles one input.
 pub struct Cx<'a> {
@@ -471,40 +469,6 @@ impl Instance {
     /// Whether this router is Master and becomes Backup by this verified advert.
     pub fn yields_to(&self, heard: &Heard) -> bool {
         self.is_master() && fsm::step(State::Master, self.input_of(heard)).next == State::Backup
-    }
-
-    fn says(&self, heard: &Heard) -> Glimpse {
-        let Heard { priority, interval, no_vips, .. } = *heard;
-        Glimpse { version: self.version(), priority, interval, no_vips }
-    }
-
-    /// A verified advert that an owner with `owner_ignore_adverts` ignores: only its sender is recorded.
-    pub fn on_ignored(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
-        let says = self.says(heard);
-        self.meet(heard.src, Some(says), None, cx);
-    }
-
-    /// A packet for our VRID that was dropped. Only counters and the record of its sender change. One of these: a router that
-    /// sends adverts without addresses, and no other, is heard from then on, because both would stay Master.
-    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
-        let n = reject.index();
-        self.stats.rejected[n] += 1;
-        self.meet(from, says, Some(reject), cx);
-        if matches!(reject, Reject::Count | Reject::AddressList) && says.is_some_and(|s| s.no_vips) {
-            let before = self.empty.filter(|(src, _)| *src == from).map_or(0, |(_, n)| n);
-            self.empty = Some((from, before.saturating_add(1)));
-            if before + 1 >= EMPTY_LISTS {
-                self.lists_none = Some(from);
-            }
-        }
-        if matches!(self.state, State::Init | State::Fault) {
-            return;
-        }
-        self.silence.rejected += 1;
-        self.silence.last_reject = Some((reject, from));
-        if let Some(more) = self.limits.rejected[n].pass(cx.now.mono) {
-            cx.fx.note(text::rejected(&self.cfg.name, reject.name(), from, self.stats.rejected[n], more));
-        }
     }
 
     /// Master_Down_Timer fired.
