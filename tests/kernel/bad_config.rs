@@ -188,7 +188,8 @@ fn a_start_that_fails_is_in_the_log() {
     };
     let good = Conf::v3(150).text();
     let fatal = good.replace("virtual_router_id 51", "virtual_router_id 0");
-    let count = |lines: &[String], what: &str| lines.iter().filter(|l| l.starts_with("<27>") && l.contains(what)).count();
+    let count =
+        |lines: &[String], what: &str| lines.iter().filter(|l| l.starts_with("<27>") && l.contains(what)).count();
     for options in [&["-n"][..], &[]] {
         let (code, printed, lines) = start(&fatal, &[], options);
         assert_eq!(code, Some(i32::from(ExitCode::Config as u8)), "{printed}");

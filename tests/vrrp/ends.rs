@@ -93,15 +93,15 @@ fn asked_twice_to_stop_it_still_removes_every_address() {
 #[test]
 fn of_255_routers_every_farewell_leaves_first() {
     for family in [Family::V4, Family::V6] {
-        let one = |vrid: u8| {
-            let mut c = InstanceConfig { family, ..v3() };
-            if family == Family::V6 {
-                c = InstanceConfig::new("", "eth0", vrid, family);
-                c.vips = vec![vip(&format!("fe80::1:{vrid:x}")), vip(&format!("2001:db8::{vrid:x}"))];
-            } else {
-                c.vips = vec![vip(&format!("198.18.1.{vrid}")), vip(&format!("198.18.2.{vrid}"))];
-            }
-            InstanceConfig { vrid, name: format!("VI_{vrid}"), ..c }
+        let one = move |vrid: u8| {
+            let name = format!("VI_{vrid}");
+            let mut c = InstanceConfig::new(&name, "eth0", vrid, family);
+            let vips = match family {
+                Family::V4 => [format!("198.18.1.{vrid}"), format!("198.18.2.{vrid}")],
+                Family::V6 => [format!("fe80::1:{vrid:x}"), format!("2001:db8::{vrid:x}")],
+            };
+            c.vips = vips.iter().map(|v| vip(v)).collect();
+            c
         };
         // Each answer of the bench's kernel is a call within a call.
         let stop = move || {
