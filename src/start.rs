@@ -32,7 +32,7 @@ use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::lockfile::{self, Lock, Open, Refused, is_left_over, open_own};
 use crate::sys::pidfile::PidFile;
-use crate::sys::{child, clock, giveback, logfd, memfd, namespace, sched, signal, unixsock};
+use crate::sys::{child, clock, giveback, limits, logfd, memfd, namespace, sched, signal, unixsock};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -100,12 +100,24 @@ fn genhash_words(words: &[String]) -> Option<&[String]> {
 }
 
 fn start(options: &Options) -> u8 {
+    let log_to = target(options);
+    // Nobody may look at standard error: what ends the start is in the log as well. The journal has both.
+    let refused = |notes: &[Note]| {
+        if matches!(log_to, Target::Syslog(_)) && !logfd::stderr_is_journal() {
+            let mut log = Log::new(log_to.clone(), options.detail);
+            notes.iter().for_each(|n| log.note(n));
+        }
+    };
+    let fails = |why: &str| {
+        say(why);
+        refused(&[Note { level: Level::Error, text: why.to_owned() }]);
+    };
     let path = options.file.clone().unwrap_or_else(default_file);
     if let Some(log) = &options.test {
         return tools::test(&path, &options.report, log.as_deref(), options.namespace.as_deref()) as u8;
     }
     if path == STDIN {
-        say(
+        fails(
             "a configuration from standard input can be tested (-t) or printed (--dump-conf), not run: a reload reads it again",
         );
         return ExitCode::Fatal as u8;
@@ -127,7 +139,7 @@ fn start(options: &Options) -> u8 {
     let mut pid_path = options.pid_file.clone();
     if let Some(name) = namespace_of(&loaded).filter(|_| loaded.fatal().is_none()) {
         if let Err((why, code)) = enter(&name) {
-            say(&why);
+            fails(&why);
             return code as u8;
         }
         if options.pid_by_default {
@@ -137,7 +149,6 @@ fn start(options: &Options) -> u8 {
     tools::look(&mut loaded, &options.report, tools::For::Run, options.namespace.as_deref());
     let entries = entry::entries(&loaded);
     let fatal = loaded.fatal();
-    let log_to = target(options);
     let may = loaded.may_run(Wanted::Start);
     match (logfd::stderr_is_journal(), fatal) {
         // The log contains the result.
@@ -152,6 +163,8 @@ fn start(options: &Options) -> u8 {
         }
     }
     if let Err(code) = may {
+        refused(&entries);
+        refused(&[Note { level: Level::Error, text: loaded.summary(Wanted::Start) }]);
         return code as u8;
     }
     if options.foreground {
@@ -159,11 +172,15 @@ fn start(options: &Options) -> u8 {
         signal::hold();
     }
     if let Err(why) = permitted() {
-        say(&why);
+        fails(&why);
         return ExitCode::Permission as u8;
     }
+    if let Err(why) = descriptors() {
+        fails(&why);
+        return ExitCode::Fatal as u8;
+    }
     let running = |path: &Path| {
-        say(&format!("daemon is already running ({} is locked)", path.display()));
+        fails(&format!("daemon is already running ({} is locked)", path.display()));
         ExitCode::Fatal as u8
     };
     let lock_file = lockfile::lock_path(&pid_path);
@@ -176,7 +193,7 @@ fn start(options: &Options) -> u8 {
             lock_file.display()
         )),
     };
-    let mut pid_file = match PidFile::lock(&pid_path) {
+    let pid_file = match PidFile::lock(&pid_path) {
         Ok(p) => Ok(p),
         Err(Refused::Running) => return running(&pid_path),
         // Only scripts use the pid file.
@@ -190,20 +207,20 @@ fn start(options: &Options) -> u8 {
         false => match daemonize::background() {
             Ok(start) => start,
             Err(e) => {
-                say(&format!("could not go into the background: {e}"));
+                fails(&format!("could not go into the background: {e}"));
                 return ExitCode::Fatal as u8;
             }
         },
     };
     // In the background only from here on: the command that waits for the start can be interrupted.
     signal::hold();
-    let target = log_to;
+    let target = log_to.clone();
     let mut log = Log::new(target.clone(), options.detail);
     log.note(&text::starting(&path));
     let mut warnings = options.ignored.clone();
-    if let Err(why) = pid_file.as_mut().map_err(|e| e.clone()).and_then(|p| p.write().map_err(|e| e.to_string())) {
-        warnings.push(why);
-    }
+    let no_pid_file = |e| format!("no pid file {}: {e}", pid_path.display());
+    let pid_file = pid_file.and_then(|p| p.written().map_err(no_pid_file));
+    warnings.extend(pid_file.as_ref().err().cloned());
     warnings.extend(lock.as_ref().err().cloned());
     for text in warnings {
         log.note(&Note { level: Level::Warning, text });
@@ -252,7 +269,7 @@ fn start(options: &Options) -> u8 {
     match made {
         Ok((guard, go)) => guard.run(report, go),
         Err(why) => {
-            say(&why);
+            fails(&why);
             report.failed(ExitCode::Fatal as u8);
             ExitCode::Fatal as u8
         }
@@ -339,6 +356,18 @@ fn enter(name: &str) -> Result<(), (String, ExitCode)> {
         }
         _ => (format!("network namespace {name}: {e}"), ExitCode::Fatal),
     })
+}
+
+/// Whether programs can be started with the limit of open files.
+fn descriptors() -> Result<(), String> {
+    // Raised as far as it is allowed. The core asks for more when it knows what is configured.
+    let (files, least) = (limits::raise_files(child::LEAST_FILES), child::LEAST_FILES);
+    match files < least {
+        true => Err(format!(
+            "at most {files} open files are allowed, and {least} are needed: raise the limit (ulimit -n, LimitNOFILE= of the unit)"
+        )),
+        false => Ok(()),
+    }
 }
 
 fn permitted() -> Result<(), String> {

@@ -185,3 +185,14 @@ fn every_rule_has_its_tests_or_the_reason_why_not() {
     // Not captured: who runs the tests sees the list.
     std::io::stderr().write_all(list.as_bytes()).expect("standard error takes it");
 }
+
+/// The unit reads further options where Debian and where Fedora keep those of a service.
+#[test]
+fn the_unit_reads_the_options_of_both_distributions() {
+    let unit = std::fs::read_to_string(root().join("scripts/kalived.service")).expect("the unit");
+    for file in ["/etc/default/kalived", "/etc/sysconfig/kalived"] {
+        assert!(unit.lines().any(|l| l == format!("EnvironmentFile=-{file}")), "{file}");
+    }
+    let start = unit.lines().find(|l| l.starts_with("ExecStart=")).expect("a command");
+    assert!(start.ends_with(" $KALIVED_OPTIONS"), "{start}");
+}

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The longest wait for an answer: a reload of the largest known file takes a tenth of it; a stop at most 10 s.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -76,6 +76,17 @@ pub fn exchange(socket: &Path, what: Request, limit: Duration) -> Result<Answer,
     }
 }
 
+/// The kalived that is asked does not listen and holds no lock. `others`: all that run, with their pid files.
+fn not_running(pid_file: &Path, others: &[(u32, PathBuf)]) -> String {
+    let at = pid_file.display();
+    let absolute = std::path::absolute(pid_file).unwrap_or(pid_file.to_owned());
+    if let Some((pid, _)) = others.iter().find(|(_, file)| *file == absolute || file == pid_file) {
+        return format!("the kalived with the pid file {at} (process {pid}) is starting or ending: try again");
+    }
+    let one = |(pid, file): &(u32, PathBuf)| format!("; process {pid} runs with `-p {}`", file.display());
+    format!("no kalived runs with the pid file {at}{}", others.iter().map(one).collect::<String>())
+}
+
 /// Executes the whole command.
 pub fn run(ask: &Ask, how: &Reading) -> ExitCode {
     let socket = request::socket_path(&ask.pid_file);
@@ -92,10 +103,7 @@ pub fn run(ask: &Ask, how: &Reading) -> ExitCode {
                 ));
                 return ExitCode::Fatal;
             }
-            let others = elsewhere::running();
-            let others: Vec<String> =
-                others.iter().map(|(pid, file)| format!("; process {pid} runs with `-p {}`", file.display())).collect();
-            say(&format!("no kalived runs with the pid file {}{}", ask.pid_file.display(), others.concat()));
+            say(&not_running(&ask.pid_file, &elsewhere::running()));
             return ExitCode::NotRunning;
         }
         Err(Failure::Other(why)) => {
@@ -190,4 +198,24 @@ fn read_image(fd: OwnedFd) -> Result<crate::config::model::Config, String> {
 
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "kalived: {}", tools::visible(text.trim_end()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kalived_that_does_not_listen_is_told_from_none_and_from_others() {
+        let says = |others: &[(u32, &str)]| {
+            let others: Vec<(u32, PathBuf)> = others.iter().map(|(pid, file)| (*pid, file.into())).collect();
+            not_running(Path::new("/run/k.pid"), &others)
+        };
+        assert_eq!(says(&[]), "no kalived runs with the pid file /run/k.pid");
+        assert_eq!(
+            says(&[(7, "/run/a.pid"), (9, "/run/b.pid")]),
+            "no kalived runs with the pid file /run/k.pid; process 7 runs with `-p /run/a.pid`; process 9 runs with `-p /run/b.pid`"
+        );
+        let starting = "the kalived with the pid file /run/k.pid (process 9) is starting or ending: try again";
+        assert_eq!(says(&[(7, "/run/a.pid"), (9, "/run/k.pid")]), starting);
+    }
 }

@@ -67,6 +67,9 @@ impl Loaded {
         self.diags.append(&mut list);
         let src = &self.sources;
         self.diags.retain(|d| !allowed.silences(d, src));
+        // Where a command cannot be run, its message has the same remedy.
+        let told: Vec<_> = self.diags.iter().filter(|d| d.code() == "script-missing").map(|d| d.span).collect();
+        self.diags.retain(|d| d.code() != "quoted-program" || !told.contains(&d.span));
         self.diags.sort_by_cached_key(|d| (src.order(d.span), d.severity));
     }
 }

@@ -40,6 +40,13 @@ pub fn add(src: &Sources, diags: &mut Vec<Diag>) {
         }
         if let Some(help) = better_help(src, d) {
             d.help = Some(help);
+        } else if d.severity < Severity::Note
+            && d.code() != "odd-character"
+            && d.help.as_ref().is_none_or(|h| !h.contains("U+"))
+            && let Some(odd) = contains_odd(src.slice(d.span))
+        {
+            let near = d.help.take().filter(|h| h.starts_with("did you mean"));
+            d.help = Some(near.map_or(odd.clone(), |near| format!("{odd}; {near}")));
         }
     }
 }
@@ -193,13 +200,14 @@ fn placeholder(line: &str) -> Option<&str> {
         !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ' | b'.'))
     };
     let framed = |w: &&str| {
+        let w = w.split('/').next().unwrap_or(w);
         let inside = |a: &str, b: &str| w.strip_prefix(a).and_then(|t| t.strip_suffix(b)).map(str::to_owned);
         inside("@", "@").is_some_and(|t| name(&t))
             || inside("%", "%").is_some_and(|t| upper(&t))
             || inside("__", "__").is_some_and(|t| upper(&t))
             || inside("<", ">").is_some_and(|t| name(&t))
     };
-    code.split_whitespace().skip(1).find(framed)
+    code.split_whitespace().find(framed)
 }
 
 /// Many messages that one stands for: the worst of them says how bad it is.
@@ -233,7 +241,7 @@ fn templates(src: &Sources, diags: &mut Vec<Diag>) {
         }
     }
     // From the last on, so that the numbers of the others hold.
-    let mut groups: Vec<Vec<usize>> = files.into_values().filter(|w| w.len() > 1).collect();
+    let mut groups: Vec<Vec<usize>> = files.into_values().collect();
     while let Some(which) = groups.pop() {
         let lines: BTreeSet<u32> = which.iter().filter_map(|i| diags.get(*i)).map(|d| d.place.line).collect();
         let first = which.first().and_then(|i| diags.get(*i));
@@ -273,15 +281,25 @@ fn odd(c: char) -> Option<(&'static str, &'static str)> {
     })
 }
 
+/// The first character of a word that only looks right. Names may be of any letters; one among Latin letters is a slip.
+fn first_odd(word: &str) -> Option<char> {
+    let mixed = word.chars().any(|c| c.is_ascii_alphanumeric());
+    let letter = |c: char| c.is_alphabetic() && !matches!(c as u32, 0xFF01..=0xFF5E);
+    word.chars().take(200).find(|c| odd(*c).is_some() && (mixed || !letter(*c)))
+}
+
+/// The remedy for a word with such a character.
+pub(super) fn contains_odd(word: &str) -> Option<String> {
+    let c = first_odd(word)?;
+    let (name, remedy) = odd(c)?;
+    Some(format!("it contains U+{:04X} ({name}): {remedy}", c as u32))
+}
+
 /// A character that only looks right spoils many lines: one message names it, with the count.
 fn odd_characters(src: &Sources, diags: &mut Vec<Diag>) {
     let mut found: BTreeMap<(u32, char), Vec<usize>> = BTreeMap::new();
     for (i, d) in diags.iter().enumerate().filter(|(_, d)| d.severity < Severity::Note) {
-        // Names may be of any letters; one among Latin letters is a slip.
-        let word: String = src.slice(d.span).chars().take(200).collect();
-        let mixed = word.chars().any(|c| c.is_ascii_alphanumeric());
-        let letter = |c: char| c.is_alphabetic() && !matches!(c as u32, 0xFF01..=0xFF5E);
-        if let Some(c) = word.chars().find(|c| odd(*c).is_some() && (mixed || !letter(*c))) {
+        if let Some(c) = first_odd(src.slice(d.span)) {
             found.entry((src.origin(d.span).file, c)).or_default().push(i);
         }
     }

@@ -7,7 +7,7 @@
 use super::Loaded;
 use super::diag::{Diags, Severity};
 use super::kind::{self, Message};
-use super::lower::Said;
+use super::lower::{CommandAt, InterfaceUse, Said};
 use super::model::lvs::{GroupEntry, IpFamily, Method, RealServer, Service, VirtualServer};
 use super::model::setting::Script;
 use super::model::vrrp::{Notify, Track, Tracks};
@@ -47,6 +47,9 @@ pub struct Cx<'a> {
     /// Names of scripts and checks that something tracks.
     tracked: &'a BTreeSet<Box<str>>,
     said: &'a [Said],
+    /// Where commands and names of interfaces stand.
+    commands: &'a [CommandAt],
+    interfaces: &'a [InterfaceUse],
     diags: &'a mut Diags,
     lint: &'static Lint,
 }
@@ -183,11 +186,11 @@ pub fn says_at_start(name: &str) -> bool {
 
 /// Looks for those in the table that are wanted by their name. `host`: `None` when this machine does not matter.
 pub fn run(loaded: &Loaded, host: Option<Machine<'_>>, which: impl Fn(&str) -> bool, strict: bool, diags: &mut Diags) {
-    let Loaded { config, sources: src, tracked, said, .. } = loaded;
+    let Loaded { config, sources: src, tracked, said, commands, interfaces, .. } = loaded;
     let mut found = Diags::default();
     for lint in LINTS {
         if let Some(check) = lint.check.filter(|_| which(lint.name)) {
-            check(&mut Cx { config, src, tracked, said, host, diags: &mut found, lint });
+            check(&mut Cx { config, src, tracked, said, commands, interfaces, host, diags: &mut found, lint });
         }
     }
     if !strict {
@@ -317,12 +320,21 @@ fn same_network(a: &IpAddr, b: &IpAddr, prefix: u8) -> bool {
     wide == other && (prefix == 0 || (a ^ b).checked_shr(128 - u32::from(prefix)).unwrap_or(0) == 0)
 }
 
+/// The line of `track_interface` with a weight for this interface.
+fn tracking_line(cx: &Cx<'_>, i: &InstanceConfig, name: &str) -> Span {
+    let user = format!("vrrp_instance {}", i.name);
+    let weighs = |u: &&InterfaceUse| cx.src.slice(cx.src.line_of(u.span)).contains("weight");
+    let found = cx.interfaces.iter().filter(|u| u.name == name && u.user == user).find(weighs);
+    found.map_or_else(|| span_of(cx.src, &i.place), |u| u.span)
+}
+
 fn weight_without_effect(cx: &mut Cx<'_>) {
     for i in &cx.config.instances {
         for t in i.track_interfaces.iter().filter(|t| t.weight != 0) {
             let after = i16::from(i.priority) + t.weight;
             if i.priority == 255 || after.clamp(1, 254) == i16::from(i.priority) {
-                cx.say(&i.place, kind::weight_without_effect(t.weight, &t.name, i.priority, &i.name));
+                let span = tracking_line(cx, i, &t.name);
+                cx.say_at(span, kind::weight_without_effect(t.weight, &t.name, i.priority, &i.name));
             }
         }
     }
@@ -337,12 +349,40 @@ fn peer_is_ourselves(cx: &mut Cx<'_>) {
     }
 }
 
-/// Every command of the file: where, whose, and the command.
-fn commands<'a>(cx: &Cx<'a>) -> Vec<(Span, String, &'a Script)> {
+/// A command of the file.
+struct Command<'a> {
+    /// Its block and its keyword.
+    at: (Place, &'static str),
+    /// Whose.
+    owner: String,
+    program: &'a str,
+}
+
+impl Command<'_> {
+    fn span(&self, cx: &Cx<'_>) -> Span {
+        let found = cx.commands.iter().find(|c| c.block == self.at.0 && c.word == self.at.1);
+        found.map_or_else(|| span_of(cx.src, &self.at.0), |c| c.span)
+    }
+}
+
+fn commands<'a>(cx: &Cx<'a>) -> Vec<Command<'a>> {
     let mut out = Vec::new();
+    let mut add = |place: &Place, word, owner: &str, script: &'a Script| {
+        let program = script.argv.first().map_or("", |p| &**p);
+        out.push(Command { at: (place.clone(), word), owner: owner.to_owned(), program });
+    };
     let mut all = |place: &Place, owner: String, n: &'a Notify| {
-        let list = [&n.backup, &n.master, &n.fault, &n.stop, &n.any, &n.master_rx_lower_pri];
-        out.extend(list.into_iter().flatten().map(|s| (span_of(cx.src, place), owner.clone(), &**s)));
+        let list = [
+            ("notify_backup", &n.backup),
+            ("notify_master", &n.master),
+            ("notify_fault", &n.fault),
+            ("notify_stop", &n.stop),
+            ("notify", &n.any),
+            ("notify_master_rx_lower_pri", &n.master_rx_lower_pri),
+        ];
+        for (word, script) in list {
+            script.iter().for_each(|s| add(place, word, &owner, s));
+        }
     };
     for i in &cx.config.instances {
         all(&i.place, format!("vrrp_instance `{}`", i.name), &i.more.notify);
@@ -352,28 +392,27 @@ fn commands<'a>(cx: &Cx<'a>) -> Vec<(Span, String, &'a Script)> {
     }
     for s in &cx.config.scripts {
         if let Some(script) = &s.script {
-            out.push((head(cx.said, "vrrp_script", &s.name), format!("vrrp_script `{}`", s.name), script));
+            let place = cx.src.place(head(cx.said, "vrrp_script", &s.name));
+            add(&place, "script", &format!("vrrp_script `{}`", s.name), script);
         }
     }
     out
 }
 
 fn quoted_program(cx: &mut Cx<'_>) {
-    for (span, owner, script) in commands(cx) {
-        let program = script.argv.first().map_or("", |p| &**p);
-        if program.starts_with(['"', '\'', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}', '\u{201E}']) {
-            cx.say_at(span, kind::quoted_program(&owner, program));
+    for c in commands(cx) {
+        if c.program.starts_with(['"', '\'', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}', '\u{201E}']) {
+            cx.say_at(c.span(cx), kind::quoted_program(&c.owner, c.program));
         }
     }
 }
 
 fn script_missing(cx: &mut Cx<'_>) {
     let Some(host) = cx.host else { return };
-    for (span, owner, script) in commands(cx) {
-        let program = script.argv.first().map_or("", |p| &**p);
+    for c in commands(cx) {
         // A name without a path is looked up when it runs.
-        if program.starts_with('/') && !(host.exists)(program) {
-            cx.say_at(span, kind::program_missing(program, &owner));
+        if c.program.starts_with('/') && !(host.exists)(c.program) {
+            cx.say_at(c.span(cx), kind::program_missing(c.program, &c.owner));
         }
     }
 }

@@ -239,6 +239,7 @@ pub fn check_interfaces(loaded: &Loaded, exists: &dyn Fn(&str) -> bool, names: &
             Some((_, n)) => format!("did you mean `{n}`? otherwise kalived waits until `{}` appears", used.name),
             None => format!("kalived waits until `{}` appears", used.name),
         };
+        let help = super::hint::contains_odd(&used.name).unwrap_or(help);
         let text = kind::interface_missing(&used.name, &used.user);
         diags.push(&loaded.sources, used.span, text).help(help);
     }

@@ -522,6 +522,7 @@ impl Cx<'_> {
         let real = why.strip_prefix('`').and_then(|w| w.split_once('`')).map_or(program, |w| w.0);
         let help = match program.chars().next() {
             _ if why.contains("not executable") => format!("make it executable: chmod +x {real}"),
+            Some('"' | '\'') => "write \"...\" around the whole command".to_owned(),
             Some('\u{2018}' | '\u{2019}' | '\u{201C}' | '\u{201D}' | '\u{201E}') => {
                 "typographic quotes mean nothing here: write \"...\" around the whole command".to_owned()
             }

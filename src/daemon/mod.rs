@@ -43,7 +43,7 @@ use os::Os;
 
 /// Expired timers dispatched in one turn. Each takes microseconds, so a turn stays below a millisecond; if timers remain, the next turn
 /// does not wait, and packets that came meanwhile are handled in between.
-const FIRE: usize = 64;
+pub const FIRE: usize = 64;
 
 /// The state machine that the loop drives: the [`World`], or a script in a test.
 pub trait Machine {

@@ -13,6 +13,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 pub const MAX_FDS: usize = 12;
 /// A child keeps descriptors above this number until it has moved them to their places.
 const HIGH: RawFd = 64;
+/// The limit of open files below which no program can be started: what is moved, a null and a report.
+pub const LEAST_FILES: u64 = HIGH as u64 + MAX_FDS as u64 + 2;
 /// The value in a [`Report`] for a program without a `#!` line that /bin/sh runs.
 const BY_SHELL: i32 = -1;
 

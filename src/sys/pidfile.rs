@@ -43,6 +43,11 @@ impl PidFile {
         self.put(self.owner)
     }
 
+    /// The same; a file that cannot be written, because the disk is full, is not left there empty.
+    pub fn written(mut self) -> io::Result<PidFile> {
+        self.write().map(|()| self)
+    }
+
     /// Writes the pid of a child. The file belongs to this process and is removed with it; its content is the number of the child. Called
     /// again for the next child.
     pub fn write_for(&mut self, child: u32) -> io::Result<()> {
@@ -134,6 +139,16 @@ mod tests {
         drop(held);
         assert!(!path.exists());
         drop(PidFile::lock(&path).expect("free again"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_does_not_stay() {
+        let path = std::env::temp_dir().join(format!("kalived-full-pid-{}", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        // As on a full disk: what is written is refused.
+        let held = PidFile { file: File::open(&path).unwrap(), path: path.clone(), owner: 0 };
+        assert!(held.written().is_err());
         assert!(!path.exists());
     }
 

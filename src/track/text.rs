@@ -65,9 +65,7 @@ pub fn unused(kind: Kind, name: &str) -> Note {
 pub fn owner_weight(instance: &str, kind: &str, name: &str) -> Note {
     note(
         Level::Error,
-        format!(
-            "({instance}) Cannot have weighted track {kind} '{name}' with priority 255: weight 0 is used, so that its failure is a fault"
-        ),
+        format!("({instance}) Cannot have weighted track {kind} '{name}' with priority 255: it is not tracked"),
     )
 }
 /// A tracked file has another value.

@@ -186,7 +186,7 @@ pub struct Profile<'a> {
     pub held: &'a [IpAddr],
     /// `held` has addresses that are not in `vips`.
     pub unlisted: bool,
-    /// A router whose advert without any address was accepted before: see [`verify`] on lists.
+    /// A router whose advert without any address was accepted before, or that sends no other: see [`verify`] on lists.
     pub lists_none: Option<IpAddr>,
     /// Addresses of the receiving interface. VIPs among them do not count as ours: a returning owner sends from the VIP while this router
     /// still holds it as Master. `virtual_ipaddress_excluded` is left out for the same reason.
@@ -273,6 +273,9 @@ pub struct Glimpse {
     pub priority: u8,
     /// The sender's interval.
     pub interval: Duration,
+    /// The address list is empty.
+    #[serde(default)]
+    pub no_vips: bool,
 }
 
 /// The data that can be read without any check; `None`: they cannot be read, or the packet is no advertisement.
@@ -282,7 +285,7 @@ pub fn glimpse(family: Family, meta: &RxMeta, bytes: &[u8]) -> Option<Glimpse> {
         3 => Duration::from_millis(10 * u64::from(u16::from_be_bytes(fixed.word) & 0x0fff)),
         _ => Duration::from_secs(u64::from(fixed.word[1])),
     };
-    Some(Glimpse { version: fixed.version, priority: fixed.priority, interval })
+    Some(Glimpse { version: fixed.version, priority: fixed.priority, interval, no_vips: fixed.count == 0 })
 }
 
 /// Compares a datagram with a profile; the first check that fails names the reason (R-028..R-052). IPv4: `bytes` is the whole IP packet.
@@ -304,7 +307,8 @@ pub fn glimpse(family: Family, meta: &RxMeta, bytes: &[u8]) -> Option<Glimpse> {
 /// RFC 9568 §5.2.5 ignores an advert without addresses. A router all of whose addresses are excluded sends nothing else, and two
 /// of them would be Masters for ever. So an empty list is accepted where routers are known not to list everything: our own list is empty
 /// or does not contain all our addresses, or the sender's empty list was accepted before (our own file may just have got its first
-/// address). An empty list of ours leaves nothing to compare, so every list is accepted.
+/// address), or the sender sent some that were dropped: it sends no other, and has its addresses in `virtual_ipaddress_excluded`
+/// (`Instance::on_reject`). An empty list of ours leaves nothing to compare, so every list is accepted.
 ///
 /// # Errors The reason.
 pub fn verify(profile: &Profile<'_>, meta: &RxMeta, bytes: &[u8]) -> Result<Heard, Reject> {

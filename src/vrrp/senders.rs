@@ -232,7 +232,7 @@ mod tests {
         IpAddr::from(n.to_be_bytes())
     }
     fn says(priority: u8) -> Option<Glimpse> {
-        Some(Glimpse { version: 3, priority, interval: S })
+        Some(Glimpse { version: 3, priority, interval: S, no_vips: false })
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn an_interval_is_a_claim() {
         let mut t = Senders::default();
-        let long = Some(Glimpse { version: 2, priority: 100, interval: S * 255 });
+        let long = Some(Glimpse { version: 2, priority: 100, interval: S * 255, no_vips: false });
         for ms in [0, 1000, 2000] {
             t.on_advert(at(ms), from(1), long, Some(Reject::Version), MASTER);
         }

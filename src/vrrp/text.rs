@@ -169,8 +169,8 @@ pub fn flapping(name: &str, from: IpAddr, held: Duration) -> Note {
     note(
         Level::Warning,
         format!(
-            "({name}) {from} was Master all the time: its adverts were late or lost for longer than we wait, and we were Master \
-             for {} only; look for congestion, or use a longer advert_int",
+            "({name}) {from} was Master all the time, or came back: no advert of it came for longer than we wait, and we were Master \
+             for {} only; if it did not stop, look for congestion, or use a longer advert_int",
             span(held)
         ),
     )

@@ -123,7 +123,7 @@ fn words() {
     says(
         &page("priority\u{a0}5\n"),
         &[
-            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | did you mean `priority`, followed by a blank? Without it: 100; 255 if state MASTER",
+            "7:1 error: unknown keyword `priority\u{a0}5` in vrrp_instance | it contains U+00A0 (no-break blank): write a plain blank; did you mean `priority`, followed by a blank? Without it: 100; 255 if state MASTER",
         ],
     );
     says(

@@ -77,8 +77,8 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
         ("nopreempt-with-master", instance("state MASTER\npriority 200\nnopreempt"), "6:1"),
         ("peer-is-ourselves", instance("unicast_src_ip 10.0.0.5\nunicast_peer {\n 10.0.0.5\n}"), "1:1"),
         ("prefix-differs", instance("").replace("/24", "/16"), "6:3"),
-        ("quoted-program", instance("notify \u{201C}/bin/x y\u{201D}"), "1:1"),
-        ("script-missing", instance("notify /bin/not-there"), "1:1"),
+        ("quoted-program", instance("notify \u{201C}/bin/x y\u{201D}"), "4:9"),
+        ("script-missing", instance("notify /bin/not-there"), "4:9"),
         (
             "server-group-family",
             "virtual_server_group g {\n 2001:db8::1 80\n}\n".to_owned()
@@ -102,7 +102,7 @@ fn samples() -> Vec<(&'static str, String, &'static str)> {
         ("unused-check", instance("") + "vrrp_check c {\n tcp 10.0.0.9:80\n}\n", "9:1"),
         ("unused-script", instance("") + script, "9:1"),
         ("vip-is-own-address", instance("").replace("10.0.0.1/24", "10.0.0.5/24"), "6:3"),
-        ("weight-without-effect", instance("priority 254\ntrack_interface {\n eth1 weight 5\n}"), "1:1"),
+        ("weight-without-effect", instance("priority 254\ntrack_interface {\n eth1 weight 5\n}"), "6:2"),
     ]
 }
 

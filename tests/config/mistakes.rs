@@ -73,6 +73,13 @@ fn a_name_that_is_not_defined_and_a_template() {
         "priority __PRIO__\npreempt_delay __DELAY__",
         "priority %PRIO%\npreempt_delay %(delay)s",
         "priority <PRIO>\npreempt_delay <delay>",
+        "priority {{ prio }}",
+        "priority <%= prio %>",
+        "priority @PRIO@",
+        "virtual_ipaddress_excluded {\n__VIP__\n}",
+        "virtual_ipaddress_excluded {\n10.0.0.9 dev @DEV@/\n}",
+        "virtual_ipaddress_excluded {\n%VIP%\n}",
+        "virtual_ipaddress_excluded {\n<VIP>/24\n}",
     ] {
         let loaded = instance(line);
         let bad: Vec<String> = short(&loaded).into_iter().filter(|m| !m.contains("note:")).collect();
@@ -111,6 +118,28 @@ fn a_character_that_only_looks_right_is_named_once() {
         "{:?}",
         short(&cyrillic)
     );
+    // Also where it is the only one.
+    for (line, name) in [
+        (
+            "pr\u{0435}empt_delay 5",
+            "it contains U+0435 (letter that only looks like a Latin one): write the Latin letter; did you mean `preempt_delay`?",
+        ),
+        ("priority\u{A0}100", "it contains U+00A0 (no-break blank): write a plain blank"),
+        (
+            "virtual_ipaddress_excluded {\n10.0.0.9 dev e0\u{200B}/\n}",
+            "it contains U+200B (invisible character): remove it",
+        ),
+        ("advert_int 1\u{200B}", "it contains U+200B (invisible character): remove it"),
+    ] {
+        let loaded = instance(line);
+        assert_eq!((said(&loaded, name), loaded.diags.len()), (1, 1), "{line}: {:?}", short(&loaded));
+        assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
+    }
+    // A value that only this machine knows to be wrong.
+    let loaded = instance("track_interface {\neth0\u{200B}\n}");
+    let missing = kalived::config::check_interfaces(&loaded, &|n| n == "eth0", &["eth0"]);
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0].help.as_deref(), Some("it contains U+200B (invisible character): remove it"));
 }
 
 #[test]
@@ -161,6 +190,7 @@ fn a_lint_about_an_unused_script_does_not_follow_from_another_mistake() {
         "vrrp_instance V {\ninterface eth0\nvirtual_router_id 0\ntrack_script {\ns\n}\n}\n",
         "vrrp_instance V {\nvirtual_router_id 5\ntrack_script { s }\n}\n",
         "vrrp_instnce V {\ninterface eth0\ntrack_script {\ns weight 5\n}\n}\n",
+        "vrrp_instance V {\ninterface eth0\nvirtual_router_id 5\ntrack_script {\nss\n}\n}\n",
     ] {
         assert_eq!(look(&format!("{script}{instance}")), 0, "{instance}");
     }
@@ -245,6 +275,20 @@ fn a_script_below_what_tracks_it() {
     assert_eq!(said(&below, "8:1 note: `s` is defined below: keepalived does not use it here, kalived does"), 1);
     assert_eq!(below.config.instances[0].more.tracks.scripts.len(), 1);
     assert_eq!(text(&format!("{script}{instance}")).render(false), "");
+    // keepalived looks all of them up when it reads the line.
+    for (track, block, define) in [
+        ("track_file", "track_file", "track_file s {\nfile /run/f\nweight 1\n}\n"),
+        ("track_file", "track_file", "vrrp_track_file s {\nfile /run/f\nweight 1\n}\n"),
+        ("track_process", "vrrp_track_process", "vrrp_track_process s {\nprocess nginx\nweight 1\n}\n"),
+        ("track_bfd", "bfd_instance", "bfd_instance s {\nneighbor_ip 10.0.0.9\nsource_ip 10.0.0.8\n}\n"),
+    ] {
+        let instance = instance.replace("track_script", track);
+        let below = text(&format!("{instance}{define}"));
+        let want = "8:1 note: `s` is defined below: keepalived does not use it here, kalived does";
+        assert_eq!(said(&below, want), 1, "{track}: {:?}", short(&below));
+        assert_eq!(said(&below, &format!("move the {block} above")), 1, "{track}: {:?}", short(&below));
+        assert_eq!(said(&text(&format!("{define}{instance}")), "defined below"), 0);
+    }
 }
 
 #[test]
@@ -270,6 +314,19 @@ fn what_to_write_instead() {
             instance("virtual_ipaddress_excluded {\n10.0.0.9/255.255.255.0\n}"),
             "/32 is used | write the netmask as a prefix length: `10.0.0.9/24`",
         ),
+        (
+            instance("virtual_routes {\n10.3.0.0/255.255.0.0 via 10.0.0.9\n}"),
+            "the line is ignored | write the netmask as a prefix length: `10.3.0.0/16`",
+        ),
+        (
+            instance("virtual_rules {\nfrom 10.3.0.0/255.255.0.0 table 5 preference 9\n}"),
+            "write the netmask as a prefix length: `10.3.0.0/16`",
+        ),
+        (
+            text("static_routes {\n10.3.0.0/255.255.255.128 via 10.0.0.9\n}\n"),
+            "write the netmask as a prefix length: `10.3.0.0/25`",
+        ),
+        (text("static_routes {\n10.3.0.0/255.0.255.0 via 10.0.0.9\n}\n"), "allowed: <ip>[/<len>], default"),
         (instance("priority 100 // of this one"), "a comment starts with `#` or `!`"),
         (instance("virtual_ipaddress_excluded {\n10.0.0.9 // x\n}"), "a comment starts with `#` or `!`"),
         (
@@ -281,7 +338,7 @@ fn what_to_write_instead() {
             "write `retry`",
         ),
         (text("global_defs {\nsmtp_server 10.0.0.300\n}\n"), "`10.0.0.300` is not the name of a host"),
-        (text("global_defs {\nsmtp_server <mail>\n}\n"), "`<mail>` is not the name of a host"),
+        (text("global_defs {\nsmtp_server <mail>\n}\n"), "a template was not filled in: `<mail>` stands here"),
     ] {
         assert_eq!(said(&file, want), 1, "{want}\n{:?}", short(&file));
     }

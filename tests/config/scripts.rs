@@ -464,6 +464,11 @@ fn messages_have_a_place() {
         ]
     );
     assert_eq!(loaded.config_test_exit(), ExitCode::ConfigTest);
+    // A lint does not say the same again.
+    let (mut both, told) = (super::common::text(&text), said.len());
+    let how = Prepare { host: &host, make_files: false, strict: false };
+    both.look(Look { scripts: Some(how), lints: true, ..Look::default() });
+    assert_eq!(both.diags.len(), told, "{}", both.render(false));
     let text = head.to_owned() + &file(ROOT, "track_script {\ns\n}");
     let allowed = text.replace("script /no/such", "script /no/such # kalived: allow(script-missing)");
     assert_eq!(look(&host, &allowed, false).render(false), "");

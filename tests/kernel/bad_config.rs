@@ -5,6 +5,7 @@
 use crate::lab::daemon::{Conf, State, stand_in, under_test};
 use crate::lab::{Lab, skip, until};
 use kalived::exit::ExitCode;
+use std::os::unix::net::UnixDatagram;
 
 /// `start: None`: the daemon runs nevertheless.
 struct Case {
@@ -155,4 +156,107 @@ fn a_file_that_is_not_there_or_cannot_be_read_is_named() {
     let printed = String::from_utf8_lossy(&printed);
     assert_eq!(out.status.code(), Some(6), "{printed}");
     assert!(printed.contains("secret.conf") && printed.to_lowercase().contains("permission denied"), "{printed}");
+}
+
+/// What ends a start is in the log, where a start at boot is looked for, as well as on standard error; in the journal once.
+#[test]
+fn a_start_that_fails_is_in_the_log() {
+    if stand_in() {
+        return skip("start log", "the stand-in has other messages");
+    }
+    let Some(lab) = Lab::new("start log") else { return };
+    let a = lab.host("a", 20);
+    let (socket, conf, pid) = (lab.path("log"), lab.path("k.conf"), lab.path("k.pid"));
+    let log = UnixDatagram::bind(&socket).expect("the lab's directory is writable");
+    log.set_nonblocking(true).expect("a socket");
+    let own_dev = format!(
+        "mount -t tmpfs dev /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9 && touch /dev/log \
+         && mount --bind {} /dev/log && exec \"$@\"",
+        socket.display()
+    );
+    let start = |text: &str, before: &[&str], options: &[&str]| {
+        std::fs::write(&conf, text).expect("the lab's directory is writable");
+        let mut c = a.command("unshare");
+        c.args(["--mount", "sh", "-c", &own_dev, "sh"]).args(before).arg(env!("CARGO_BIN_EXE_kalived"));
+        let out = c.args(options).arg("-f").arg(&conf).arg("-p").arg(&pid).output().expect("unshare was found");
+        let mut lines = Vec::new();
+        let mut buf = [0; 4096];
+        while let Ok(n) = log.recv(&mut buf) {
+            lines.push(String::from_utf8_lossy(&buf[..n]).into_owned());
+        }
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned(), lines)
+    };
+    let good = Conf::v3(150).text();
+    let fatal = good.replace("virtual_router_id 51", "virtual_router_id 0");
+    let count =
+        |lines: &[String], what: &str| lines.iter().filter(|l| l.starts_with("<27>") && l.contains(what)).count();
+    for options in [&["-n"][..], &[]] {
+        let (code, printed, lines) = start(&fatal, &[], options);
+        assert_eq!(code, Some(i32::from(ExitCode::Config as u8)), "{printed}");
+        assert!(printed.contains("virtual_router_id"), "{printed}");
+        assert_eq!(count(&lines, "fatal: "), 1, "{options:?} {lines:?}");
+        assert_eq!(count(&lines, "1 fatal error"), 1, "{options:?} {lines:?}");
+    }
+    // On standard error, as wanted.
+    assert_eq!(start(&fatal, &[], &["-n", "-l"]).2, [""; 0]);
+    // No permission; too few descriptors.
+    let no_raw = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw"];
+    let few = ["sh", "-c", "ulimit -n 40; exec \"$@\"", "sh"];
+    for (before, what, wants) in [
+        (&no_raw[..], "missing CAP_NET_RAW", ExitCode::Permission),
+        (&few[..], "at most 40 open files are allowed, and 78 are needed", ExitCode::Fatal),
+    ] {
+        let (code, printed, lines) = start(&good, before, &["-n"]);
+        assert_eq!((code, count(&lines, what)), (Some(i32::from(wants as u8)), 1), "{printed} {lines:?}");
+        assert!(printed.contains(what), "{printed}");
+    }
+    // A soft limit alone is raised.
+    let soft = ["sh", "-c", "ulimit -S -n 40; exec \"$@\"", "sh"];
+    let (_, printed, lines) = start(&fatal, &soft, &["-n"]);
+    assert_eq!((count(&lines, "open files"), count(&lines, "fatal: ")), (0, 1), "{printed} {lines:?}");
+    // Another one runs.
+    let held = lab.start_program(under_test(), &a, &good);
+    held.await_line("Entering BACKUP STATE");
+    let mut c = a.command("unshare");
+    c.args(["--mount", "sh", "-c", &own_dev, "sh", env!("CARGO_BIN_EXE_kalived"), "-n", "-f"]);
+    let out = c.arg(&conf).arg("-p").arg(held.pid_file()).output().expect("unshare was found");
+    assert_eq!(out.status.code(), Some(i32::from(ExitCode::Config as u8)), "{}", String::from_utf8_lossy(&out.stderr));
+    std::fs::write(&conf, &good).expect("the lab's directory is writable");
+    let mut c = a.command("unshare");
+    c.args(["--mount", "sh", "-c", &own_dev, "sh", env!("CARGO_BIN_EXE_kalived"), "-n", "-f"]);
+    let out = c.arg(&conf).arg("-p").arg(held.pid_file()).output().expect("unshare was found");
+    assert_eq!(out.status.code(), Some(i32::from(ExitCode::Fatal as u8)), "{}", String::from_utf8_lossy(&out.stderr));
+    let mut buf = [0; 4096];
+    let mut lines = Vec::new();
+    while let Ok(n) = log.recv(&mut buf) {
+        lines.push(String::from_utf8_lossy(&buf[..n]).into_owned());
+    }
+    assert_eq!(count(&lines, "daemon is already running"), 1, "{lines:?}");
+}
+
+/// The disk is full: the pid file is named, and no empty one stays.
+#[test]
+fn a_pid_file_that_cannot_be_written_is_named() {
+    if stand_in() {
+        return skip("full disk", "the stand-in has other messages");
+    }
+    let Some(lab) = Lab::new("full disk") else { return };
+    let a = lab.host("a", 20);
+    let (conf, dir) = (lab.path("k.conf"), lab.path("full"));
+    std::fs::create_dir(&dir).expect("the lab's directory is writable");
+    std::fs::write(&conf, Conf::v3(150).text()).expect("the lab's directory is writable");
+    let (k, at) = (env!("CARGO_BIN_EXE_kalived"), dir.display());
+    let script = format!(
+        "mount -t tmpfs -o size=4k full {at}; echo x > {at}/fill
+         {k} -n -l -f {} -p {at}/k.pid 2>&1 | while read -r line; do
+             echo \"$line\"
+             case $line in *BACKUP*) test -e {at}/k.pid && echo LEFT; kill $(pgrep -f -x '{k} -n -l .* -p {at}/k.pid');; esac
+         done",
+        conf.display()
+    );
+    let out = a.command("unshare").args(["--mount", "sh", "-c", &script]).output().expect("unshare was found");
+    let printed = String::from_utf8_lossy(&out.stdout);
+    let named = format!("no pid file {at}/k.pid: No space left on device");
+    assert!(printed.contains(&named) && printed.contains("Stopped Kalived"), "{printed}");
+    assert!(!printed.contains("LEFT"), "{printed}");
 }

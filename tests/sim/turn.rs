@@ -7,13 +7,12 @@ use crate::kernel::Msg;
 use crate::node::Completion;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
+use kalived::daemon::FIRE;
 use kalived::effect::{Effect, SockFx};
 use kalived::event::{AdvertEv, Errno, Event, GuardEv, HelperEv, NetEv, SockEv};
 use kalived::time::{Now, Wall};
 use kalived::vrrp::State;
 
-/// Timers dispatched at once, as in the daemon.
-const FIRE: usize = 64;
 /// Time from one turn to the next while timers are left over.
 pub const TURN: Duration = Duration::from_micros(1);
 

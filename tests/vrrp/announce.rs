@@ -2,7 +2,7 @@
 //! order of work when many virtual routers take over at once. Read first: `bench.rs`.
 
 use crate::bench::*;
-use kalived::config::model::InstanceConfig;
+use kalived::config::model::{Family, InstanceConfig};
 use kalived::event::{Errno, Event, NetEv};
 use kalived::time::Duration;
 use kalived::vrrp::State;
@@ -12,6 +12,13 @@ use std::net::IpAddr;
 const S: Duration = Duration::from_secs(1);
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
+}
+
+fn many6(n: usize) -> InstanceConfig {
+    let mut c = InstanceConfig::new("VI_1", "eth0", 51, Family::V6);
+    c.vips = vec![vip("fe80::100")];
+    c.excluded = (1..n).map(|i| vip(&format!("2001:db8::1:{i:x}"))).collect();
+    c
 }
 
 fn many(n: usize) -> InstanceConfig {
@@ -49,8 +56,9 @@ fn in_rounds(of: &[IpAddr], addresses: usize, times: usize) {
 
 #[test]
 fn every_address_is_announced_once_before_any_twice() {
-    for n in [3, 40, 500] {
-        let mut b = Bench::master(many(n));
+    let sizes = [3, 40, 500];
+    for (n, c) in sizes.into_iter().flat_map(|n| [(n, many(n)), (n, many6(n))]) {
+        let mut b = Bench::master(c);
         b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", false))));
         b.event(Event::Net(NetEv::LinkNew(link(ETH0, "eth0", true))));
         b.out.clear();
@@ -235,6 +243,46 @@ fn adverts_of_a_lower_priority_are_answered_at_once_and_cause_few_announcements(
         b.rx(&c, PEER, 50, interval);
         b.run(interval.max(S) + ms(10));
         assert!(counts(&announced(&b)).len() == 150, "{}", b.frames());
+    }
+}
+
+/// An advert of a better priority and then its farewell make a router Backup and Master again, as often as a host on the link likes. Each
+/// takeover announces every address, because hosts may point to the other router; the repetitions are those of one takeover.
+#[test]
+fn takeovers_that_follow_each_other_announce_each_address_once() {
+    for interval in [ms(100), S * 3] {
+        let mut c = InstanceConfig { priority: 254, advert_int: interval, ..many(150) };
+        c.garp.delay = S * 5;
+        let mut b = Bench::new(c.clone());
+        b.run(S * 20);
+        b.out.clear();
+        let (pause, before) = (interval.max(S), b.view().stats.become_master);
+        let start = b.now.mono;
+        for _ in 0..40 {
+            b.rx(&c, PEER, 255, interval);
+            b.rx(&c, PEER, 0, interval);
+            // Skew_Time, and the kernel's confirmations.
+            b.run(ms(30));
+            // An answer to a lower advert belongs to the limit, too.
+            b.rx(&c, PEER, 50, interval);
+        }
+        let took = (b.view().stats.become_master - before) as usize;
+        assert!(took >= 39, "{took}");
+        // In each pause one takeover and one answer with all repetitions.
+        let pauses = (b.now.mono.since(start).as_millis() / pause.as_millis() + 1) as usize;
+        assert!(b.frames() <= 150 * (took + pauses * 10), "{} frames of {took} takeovers", b.frames());
+        assert!(counts(&announced(&b)).values().all(|n| *n >= took - 1), "each takeover announces");
+        // The last of them makes up for it.
+        b.out.clear();
+        b.run(pause + ms(200));
+        assert!(counts(&announced(&b)).values().all(|n| *n >= 5), "{:?}", counts(&announced(&b)));
+        // A takeover later on is a first one.
+        b.run(S * 20);
+        b.rx(&c, PEER, 255, interval);
+        b.rx(&c, PEER, 0, interval);
+        b.out.clear();
+        b.run(ms(200));
+        in_rounds(&announced(&b), 150, 5);
     }
 }
 

@@ -4,10 +4,11 @@
 
 use crate::bench::*;
 use crate::handover::{beside, written};
-use kalived::config::model::Config;
+use kalived::config::model::{Config, Family, InstanceConfig};
 use kalived::event::{Event, GuardEv, NetEv};
 use kalived::exit::ExitCode;
 use kalived::time::Duration;
+use kalived::vrrp::State;
 use kalived::world::World;
 
 const MS: Duration = Duration::from_millis(1);
@@ -86,4 +87,34 @@ fn asked_twice_to_stop_it_still_removes_every_address() {
     assert!(ended(&b));
     let deleted = b.out.iter().filter(|o| matches!(o, Out::Del(_))).count();
     assert!(deleted > 100, "all but those that were on their way: {deleted}");
+}
+
+/// An orderly stop of as many virtual routers as a link can have: every farewell leaves before anything else is done.
+#[test]
+fn of_255_routers_every_farewell_leaves_first() {
+    for family in [Family::V4, Family::V6] {
+        let one = move |vrid: u8| {
+            let name = format!("VI_{vrid}");
+            let mut c = InstanceConfig::new(&name, "eth0", vrid, family);
+            let vips = match family {
+                Family::V4 => [format!("198.18.1.{vrid}"), format!("198.18.2.{vrid}")],
+                Family::V6 => [format!("fe80::1:{vrid:x}"), format!("2001:db8::{vrid:x}")],
+            };
+            c.vips = vips.iter().map(|v| vip(v)).collect();
+            c
+        };
+        // Each answer of the bench's kernel is a call within a call.
+        let stop = move || {
+            let mut b = Bench::cold((1..=255).map(one).collect());
+            b.start();
+            b.run(MS * 5_000);
+            assert_eq!(b.world.views().iter().filter(|v| v.state == State::Master).count(), 255, "{family:?}");
+            b.out.clear();
+            b.term();
+            let stops = b.out.iter().take_while(|o| matches!(o, Out::Stop(Some(_)))).count();
+            assert_eq!(stops, 255, "{family:?}");
+        };
+        let thread = std::thread::Builder::new().stack_size(256 << 20).spawn(stop).expect("a thread");
+        thread.join().expect("every farewell leaves first");
+    }
 }

@@ -179,14 +179,11 @@ fn routers_with_any_lists_hear_each_other() {
         (&[A, B], &[]),
         (&[A], &[]),
     ];
-    // RFC 9568 §5.2.5: a router that lists everything it has ignores an advert without addresses.
+    // RFC 9568 §5.2.5: a router that lists everything it has ignores an advert without addresses; not a router that sends no other.
     let deaf = |hears: Lists, sends: Lists| sends.0.is_empty() && !hears.0.is_empty() && hears.1.is_empty();
     for version in [Version::V2, Version::V3] {
         for x in ALL {
             for y in ALL {
-                if deaf(x, y) || deaf(y, x) {
-                    continue;
-                }
                 // No address in common, and neither knows the other: a different virtual router (trap 28).
                 let held = |l: Lists| l.0.iter().chain(l.1).copied().collect::<Vec<_>>();
                 let stranger = |hears: Lists, sends: Lists| {
@@ -198,11 +195,12 @@ fn routers_with_any_lists_hear_each_other() {
                 let mut w = Wire::new(lists(150, version, x), lists(100, version, y));
                 w.run(S * 10);
                 assert_eq!(w.states(), [State::Master, State::Backup], "{version:?} {x:?} {y:?}");
-                assert_eq!(w.both, Duration::ZERO, "{version:?} {x:?} {y:?}");
+                let bound = if deaf(y, x) { S * 3 } else { Duration::ZERO };
+                assert!(w.both <= bound, "{version:?} {x:?} {y:?}: {:?}", w.both);
             }
         }
         for (before, after) in
-            [(ALL[1], ALL[7]), (ALL[1], ALL[3]), (ALL[3], ALL[2]), (ALL[0], ALL[7]), (ALL[2], ALL[6])]
+            [(1, 7), (7, 1), (1, 3), (3, 2), (0, 7), (7, 0), (2, 6), (6, 2)].map(|(x, y)| (ALL[x], ALL[y]))
         {
             for first in [0, 1] {
                 let [old, new] = [before, after].map(|l| [lists(150, version, l), lists(100, version, l)]);

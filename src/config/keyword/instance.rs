@@ -99,7 +99,7 @@ pub(super) const INSTANCE: &[Keyword] = &[
     row("state", Text, Supported, "MASTER|BACKUP", "BACKUP; MASTER with priority 255", "other words count as BACKUP",
         "What the instance wants to be. MASTER without priority means priority 255. Below 255 it still waits for Master_Down_Interval."),
     row("strict_mode", Bool, Supported, "[<BOOL>]", "vrrp_strict", "",
-        "Keep to the RFC: no authentication, no preempt_delay, default down_timer_adverts, lower_prio_no_advert and higher_prio_send_advert; at least one address; state MASTER only with priority 255. Not done yet: dropping packets that others send to the addresses."),
+        "Keep to the RFC: no authentication, no preempt_delay, default down_timer_adverts, lower_prio_no_advert and higher_prio_send_advert; at least one address; state MASTER only with priority 255. Packets that others send to the addresses are dropped, unless the instance has accept or priority 255."),
     row("thread_timer_expired", OptInt(1, 254, 254), Always, "[<1..254>]", "off", "logs replacement hint",
         "Accepted. As timer_expired_backup."),
     row("timer_expired_backup", OptInt(1, 254, 254), Always, "[<1..254>]", "off; bare = 254", "needs nopreempt",

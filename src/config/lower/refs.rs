@@ -177,12 +177,13 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
         }
         let defined = cx.names.get(&(used.kind.block(), &*used.name)).copied();
         if known.contains(&(used.kind, &*used.name)) {
-            // Only scripts: keepalived looks up the others after the whole file.
-            if let Some(at) = defined.filter(|at| used.kind == Kind::Script && after(cx.src, *at, used.span)) {
-                let src = cx.src;
+            // keepalived looks up these in the line that uses them, and the others after the whole file.
+            let at_once = matches!(used.kind, Kind::Script | Kind::File | Kind::Process | Kind::Bfd);
+            if let Some(at) = defined.filter(|at| at_once && after(cx.src, *at, used.span)) {
+                let (src, block) = (cx.src, used.kind.block());
                 cx.say(used.span, kind::defined_below(&used.name))
                     .also(src, at, "defined here")
-                    .help("move the vrrp_script above, where keepalived reads the same file");
+                    .help(format!("move the {block} above, where keepalived reads the same file"));
             }
             continue;
         }
@@ -192,7 +193,11 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
             let what = used.kind.block();
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
             let help = match near {
-                Some((d, n)) if d <= 3 && used.name.len() <= 64 => format!("did you mean `{n}`?"),
+                Some((d, n)) if d <= 3 && used.name.len() <= 64 => {
+                    // Probably meant: that nobody uses it is no second mistake.
+                    tracked.insert(n.into());
+                    format!("did you mean `{n}`?")
+                }
                 _ if used.kind == Kind::VirtualServer => {
                     "name it as the log does: `[10.0.0.1]:tcp:80`, `fwmark:7` or `group:NAME`".to_owned()
                 }

@@ -2,6 +2,7 @@
 //! would lead packets to a wrong place. Names of tables and the like are not looked up here.
 
 use super::Cx;
+use super::address::netmask;
 use super::value::word;
 use crate::config::diag::Severity;
 use crate::config::keyword::{self, Keyword, Scope, nearest};
@@ -58,6 +59,11 @@ impl<'a> Cx<'a> {
             match len.map_or(Ok(full), str::parse::<u8>) {
                 Ok(len) if len <= full => return Some(Some(Prefix { addr, len })),
                 _ => {}
+            }
+            if let Some(ones) = len.filter(|_| addr.is_ipv4()).and_then(netmask) {
+                self.say(w.span, kind::bad_value(text, self.without(k)).fate(self.fate()))
+                    .help(format!("write the netmask as a prefix length: `{ip}/{ones}`"));
+                return None;
             }
         }
         self.bad_word(k, w, "<ip>[/<len>], default")

@@ -39,7 +39,8 @@ const TELL_LOWER: Duration = Duration::from_secs(1);
 /// After an answer to a rival, the addresses are announced once more within this time, whatever the interval.
 const LAST_WORD: Duration = Duration::from_secs(1);
 /// Because of other routers' adverts, addresses are announced at most once in an interval, and at most once in this time: an advert of 20
-/// bytes is answered by 500 frames, and any host on the link can send one.
+/// bytes is answered by 500 frames, and any host on the link can send one. A takeover within that time after another one, which two forged
+/// adverts cause, announces each address once, because hosts may point to the other router; the repetitions come when the time is over.
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Instance {
@@ -164,7 +165,8 @@ impl Instance {
     /// The kernel holds one of our addresses now.
     pub fn on_address_held(&mut self, ifindex: u32, addr: IpAddr, cx: &mut Cx<'_>) {
         if self.is_master() && self.is_heard(ifindex, cx.links) {
-            let (times, gap) = (self.cfg.garp.repeat, self.gap(addr));
+            let times = if self.brief { self.cfg.garp.repeat.min(1) } else { self.cfg.garp.repeat };
+            let gap = self.gap(addr);
             cx.announcer.add(cx.now.mono, self.key, ifindex, addr, times, gap);
         }
     }
@@ -231,10 +233,18 @@ impl Instance {
 
     /// `Due::GarpLast`.
     pub fn on_garp_last(&mut self, cx: &mut Cx<'_>) {
-        if self.is_master() && self.cfg.garp.lower_prio_repeat > 0 {
+        if !self.is_master() {
+            return;
+        }
+        let open = cx.now.mono + self.announce_pause();
+        if core::mem::take(&mut self.brief) {
+            // What the takeover left out.
+            self.takeover_open = open;
+            self.announce(self.cfg.garp.repeat, cx);
+        } else if self.cfg.garp.lower_prio_repeat > 0 {
             // In place of the postponed answer.
             if cx.now.mono >= self.announce_open {
-                self.announce_open = cx.now.mono + self.cfg.advert_int.max(ANNOUNCE_PAUSE);
+                self.announce_open = open;
             }
             self.announce(1, cx);
         }
@@ -262,7 +272,11 @@ impl Instance {
         self.master_interval = self.cfg.advert_int;
         self.failing = 0;
         self.answer_open = Instant::default();
-        self.announce_open = Instant::default();
+        self.brief = cx.now.mono < self.takeover_open;
+        if !self.brief {
+            self.takeover_open = cx.now.mono + self.announce_pause();
+            self.announce_open = Instant::default();
+        }
         self.stats.become_master += 1;
         if core::mem::take(&mut self.parting) {
             self.disarm(None, cx);
@@ -314,6 +328,9 @@ impl Instance {
         let phase = cx.grid.join(self.cfg.advert_int, self.weight());
         self.phase = Some(phase);
         self.top_up(cx);
+        if self.brief {
+            cx.timers.set(Due::GarpLast(self.key), self.takeover_open);
+        }
         self.set_second_burst(cx);
         self.set_refresh(cx.now.mono + self.cfg.garp.delay, cx);
         self.set_extra(cx);
@@ -384,7 +401,7 @@ impl Instance {
             }
             return;
         }
-        self.announce_open = now + self.cfg.advert_int.max(ANNOUNCE_PAUSE);
+        self.announce_open = now + self.announce_pause();
         let (times, delay) = (self.cfg.garp.lower_prio_repeat, self.cfg.garp.lower_prio_delay);
         if times > 0 {
             self.announce(times, cx);
@@ -394,6 +411,10 @@ impl Instance {
             // Two routers that become Master together announce together, and the loser's announcements may arrive after ours.
             cx.timers.set(Due::GarpLast(self.key), now + self.cfg.advert_int.min(LAST_WORD));
         }
+    }
+
+    fn announce_pause(&self) -> Duration {
+        self.cfg.advert_int.max(ANNOUNCE_PAUSE)
     }
 
     // Each run costs a process, and any host on the link can cause one with every packet.

@@ -34,7 +34,7 @@ pub use resume::{BEHIND, Mark, Since};
 pub use stats::Stats;
 
 use super::address::Addresses;
-use super::advert::{Glimpse, Heard, Reject};
+use super::advert::{Heard, Reject};
 use super::announce::Announcer;
 use super::fsm::{self, Act, Input, State, Step};
 use super::seal::Seal;
@@ -214,9 +214,17 @@ pub struct Instance {
     unlisted: bool,
     // The sender of the last accepted advert without any address: see `advert::verify`.
     lists_none: Option<IpAddr>,
+    // The sender of refused adverts without any address, and their number.
+    #[serde(default)]
+    empty: Option<(IpAddr, u8)>,
     answer_open: Instant,
     // The earliest time of the next announcement because of another router's advert.
     announce_open: Instant,
+    // The earliest time of the next takeover that announces with all repetitions; the last one announced each address once.
+    #[serde(default)]
+    takeover_open: Instant,
+    #[serde(default)]
+    brief: bool,
     // When `notify_master_rx_lower_pri` may run again, and for how many adverts it was not run.
     lower_told: Instant,
     lower_untold: u64,
@@ -277,8 +285,11 @@ impl Instance {
             held: Vec::new(),
             unlisted: false,
             lists_none: None,
+            empty: None,
             answer_open: Instant::default(),
             announce_open: Instant::default(),
+            takeover_open: Instant::default(),
+            brief: false,
             lower_told: Instant::default(),
             lower_untold: 0,
             failing: 0,
@@ -389,7 +400,7 @@ impl Instance {
 
     /// A verified advert.
     pub fn on_advert(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
-        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
+        let says = self.says(heard);
         self.meet(heard.src, Some(says), None, cx);
         if matches!(self.state, State::Init | State::Fault) {
             return;
@@ -398,6 +409,8 @@ impl Instance {
         self.known = Some(heard.src);
         if heard.no_vips {
             self.lists_none = Some(heard.src);
+        } else if self.empty.is_some_and(|(src, _)| src == heard.src) {
+            self.empty = None;
         }
         let name = self.cfg.name.clone();
         if heard.other_interval {
@@ -456,27 +469,6 @@ impl Instance {
     /// Whether this router is Master and becomes Backup by this verified advert.
     pub fn yields_to(&self, heard: &Heard) -> bool {
         self.is_master() && fsm::step(State::Master, self.input_of(heard)).next == State::Backup
-    }
-
-    /// A verified advert that an owner with `owner_ignore_adverts` ignores: only its sender is recorded.
-    pub fn on_ignored(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
-        let says = Glimpse { version: self.version(), priority: heard.priority, interval: heard.interval };
-        self.meet(heard.src, Some(says), None, cx);
-    }
-
-    /// A packet for our VRID that was dropped. Only counters and the record of its sender change.
-    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
-        let n = reject.index();
-        self.stats.rejected[n] += 1;
-        self.meet(from, says, Some(reject), cx);
-        if matches!(self.state, State::Init | State::Fault) {
-            return;
-        }
-        self.silence.rejected += 1;
-        self.silence.last_reject = Some((reject, from));
-        if let Some(more) = self.limits.rejected[n].pass(cx.now.mono) {
-            cx.fx.note(text::rejected(&self.cfg.name, reject.name(), from, self.stats.rejected[n], more));
-        }
     }
 
     /// Master_Down_Timer fired.

@@ -10,7 +10,8 @@ use crate::effect::{Packet, Packets, SockSpec};
 use crate::event::{Errno, Link};
 use crate::links::Links;
 use crate::time::Wall;
-use crate::vrrp::advert::{self, Heard, Profile, Reject, Unicast};
+use crate::vrrp::advert::{self, Glimpse, Heard, Profile, Reject, Unicast};
+use crate::vrrp::fsm::State;
 use crate::vrrp::text::{self, Limit};
 use crate::wire;
 use crate::wire::vrrp::{AdvertSpec, ToPeer};
@@ -21,6 +22,9 @@ use std::collections::BTreeSet;
 fn from_link_local(peers: &[Peer]) -> bool {
     peers.iter().any(|p| wire::vrrp::is_link_local(&p.addr))
 }
+
+/// Adverts without addresses of one sender that are dropped (RFC 9568 §5.2.5) before the next is accepted: fewer than a Backup waits for.
+const EMPTY_LISTS: u8 = 2;
 
 impl Instance {
     /// Its interface; without one in the file, the interface that has the source of its adverts.
@@ -115,6 +119,42 @@ impl Instance {
             wall,
         }
     }
+
+    pub(super) fn says(&self, heard: &Heard) -> Glimpse {
+        let Heard { priority, interval, no_vips, .. } = *heard;
+        Glimpse { version: self.version(), priority, interval, no_vips }
+    }
+
+    /// A verified advert that an owner with `owner_ignore_adverts` ignores: only its sender is recorded.
+    pub fn on_ignored(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
+        let says = self.says(heard);
+        self.meet(heard.src, Some(says), None, cx);
+    }
+
+    /// A packet for our VRID that was dropped. Only counters and the record of its sender change. One of these: a router that
+    /// sends adverts without addresses, and no other, is heard from then on, because both would stay Master.
+    pub fn on_reject(&mut self, reject: Reject, from: IpAddr, says: Option<Glimpse>, cx: &mut Cx<'_>) {
+        let n = reject.index();
+        self.stats.rejected[n] += 1;
+        self.meet(from, says, Some(reject), cx);
+        if matches!(reject, Reject::Count | Reject::AddressList) && says.is_some_and(|s| s.no_vips) {
+            let before = self.empty.filter(|(src, _)| *src == from).map_or(0, |(_, n)| n);
+            let n = before.saturating_add(1);
+            self.empty = Some((from, n));
+            if n >= EMPTY_LISTS {
+                self.lists_none = Some(from);
+            }
+        }
+        if matches!(self.state, State::Init | State::Fault) {
+            return;
+        }
+        self.silence.rejected += 1;
+        self.silence.last_reject = Some((reject, from));
+        if let Some(more) = self.limits.rejected[n].pass(cx.now.mono) {
+            cx.fx.note(text::rejected(&self.cfg.name, reject.name(), from, self.stats.rejected[n], more));
+        }
+    }
+
     /// A signed advert is accepted only if its sequence is new; the sequence is recorded.
     ///
     /// # Errors [`Reject::AuthReplay`].
