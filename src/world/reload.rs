@@ -113,7 +113,7 @@ impl World {
         config.share_group_tracks();
         // One that was answered is not lost for one that cannot be.
         if self.reloads.answered
-            && let Some(why) = self.impossible(&config)
+            && let Some(why) = self.base.root.needs_restart(&config.root)
         {
             fx.note(text::not_reloaded(&why));
             return answer(false, &why, fx);
