@@ -6,6 +6,7 @@ mod farm;
 mod kernel;
 mod marks;
 mod pace;
+mod ramp;
 mod sync;
 mod table;
 mod timeouts;
