@@ -144,6 +144,9 @@ impl Instance {
             if n >= EMPTY_LISTS {
                 self.lists_none = Some(from);
             }
+        } else if self.empty.is_some_and(|(src, _)| src == from) {
+            // In a row: a sender of anything else that is dropped is no such router.
+            self.empty = None;
         }
         if matches!(self.state, State::Init | State::Fault) {
             return;
