@@ -192,7 +192,7 @@ pub fn run(seed: u64, lie: Option<Lie>) -> Outcome {
 /// The world of a new process. That of every other seed is recorded, in segments that fill many times.
 fn born(drawn: &Drawn, standby: bool, seed: u64) -> World {
     let mut world = if standby { World::standby(drawn.config()) } else { World::new(drawn.config()) };
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         world.set_host("host");
         world.record(Tape::new(&drawn.config(), standby, "host", 4_000));
     }
