@@ -116,7 +116,7 @@ pub fn change_class(rt_priority: Option<u8>) -> io::Result<()> {
 /// Whether this process was started without huge pages.
 static WITHOUT: AtomicBool = AtomicBool::new(false);
 
-/// Disables pages of 2 MiB for this process and those that it starts (see [`huge_pages_as_before`]). A kernel that clears pages when it
+/// Disables pages of 2 MiB for this process and those of ours that it starts. A kernel that clears pages when it
 /// allocates them, as Debian's does, takes 2 ms without interruption for one (at 1,000 MIPS), and as long to collect one in the
 /// background; on a single processor an advert waits for that, whichever process uses the memory. Locked memory would be filled up to
 /// whole ones, too.
