@@ -186,7 +186,7 @@ def _entry(f, number, mode, name, data):
 
 
 INIT = """#!/bin/sh
-mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run; mount -t tmpfs tmp /tmp
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs -o mode=755 run /run; mount -t tmpfs tmp /tmp
 mkdir -p /dev/pts /dev/shm /run/tmp; mount -t devpts pts /dev/pts
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/
 echo 3 >/proc/sys/kernel/printk
