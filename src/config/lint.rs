@@ -178,8 +178,8 @@ pub static LINTS: &[Lint] = &[
         remedy: "choose priority and weight so that priority plus weight stays within 1..254" },
 ];
 
-/// Whether a start and a reload log this lint, too: those about the kernel's settings for IPVS, because nobody else tells of them, and
-/// connections are lost.
+/// Whether a start and a reload also log this lint. They log the lints about the kernel's settings for IPVS: with such a setting clients
+/// lose connections, and the kernel logs nothing about it.
 pub fn says_at_start(name: &str) -> bool {
     name.starts_with("ipvs-")
 }

@@ -163,7 +163,7 @@ impl Guard {
         }
     }
 
-    // The next start must not go on from a state that nobody froze.
+    // The core did not freeze, so this state is no hand-over: the next start must begin without it.
     fn forget_state(&self, handover: &Handover) {
         if let (Step::Freezing { file: Ok(_), .. }, Some(lock)) = (&handover.step, &self.lock) {
             let _ = fs::remove_file(snapshot_path(lock.path()));

@@ -194,7 +194,7 @@ pub(super) fn check(cx: &mut Cx<'_>, config: &mut Config) -> BTreeSet<Box<str>> 
             let near = known.iter().filter(|(k, _)| *k == used.kind).map(|(_, n)| (distance(&used.name, n), *n)).min();
             let help = match near {
                 Some((d, n)) if d <= 3 && used.name.len() <= 64 => {
-                    // Probably meant: that nobody uses it is no second mistake.
+                    // The line probably means this one, so it counts as used: one mistake is one message.
                     tracked.insert(n.into());
                     format!("did you mean `{n}`?")
                 }

@@ -265,7 +265,8 @@ block! {
 }
 
 impl RootMore {
-    /// Why a running kalived cannot change to this configuration, by a reload or an upgrade: what it cannot change, as in keepalived.
+    /// The reason why a reload or an upgrade cannot put `new` in force: only a restart changes these settings, as with keepalived. `None`: it
+    /// can.
     pub fn needs_restart(&self, new: &RootMore) -> Option<String> {
         let fixed = [
             ("net_namespace", self.net_namespace == new.net_namespace),

@@ -3,12 +3,13 @@
 //! As in `data.rs`, a line that is written has keepalived's name and form, and fields without a meaning in kalived are left out.
 //! Read first: `words.rs`, `src/report/lvs.rs`. What the report has of a server or a check is found by its place in the file.
 
+use super::data;
 use super::words::{self, Out};
-use crate::config::model::check::{Check, CheckKind, HttpCheck};
+use crate::config::model::check::{Check, CheckKind, HttpCheck, Pace};
 use crate::config::model::lvs::{Checksum, GroupEntry, IpFamily, Method, Protocol, Scheduler, Service, Tunnel};
 use crate::config::model::lvs::{RealServer, ServerGroup, VirtualServer};
 use crate::config::model::{Config, setting::Script};
-use crate::lvs::check::{CheckSpec, What, alpha};
+use crate::lvs::check::{CheckSpec, INTERVAL, TIMEOUT, What, alpha};
 use crate::lvs::nth_address;
 
 use crate::report::{self, HealthCheck, Report, ServerState};
@@ -23,7 +24,7 @@ pub fn render(report: &Report, config: &Config) -> String {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let found: Vec<(&report::VirtualServer, &VirtualServer)> =
         report.virtual_servers.iter().filter_map(|vs| Some((vs, written(vs, config, &mut seen)?))).collect();
-    super::data::global(&mut out, config);
+    data::global(&mut out, config);
     out.head("LVS Topology");
     for g in &config.server_groups {
         group(&mut out, g);
@@ -43,11 +44,7 @@ pub fn render(report: &Report, config: &Config) -> String {
     if !config.track_files.is_empty() {
         out.head("Checker track files");
         for f in &config.track_files {
-            out.one("Track file", &f.name);
-            out.item("File", f.file.as_deref().unwrap_or(""));
-            let value = report.trackers.iter().find(|t| t.kind == "file" && *t.name == *f.name);
-            out.item("Status", value.and_then(|t| t.value.as_deref()).unwrap_or("0"));
-            out.item("Weight", f.weight.weight);
+            data::track_file(&mut out, f, report);
         }
     }
     out.0
@@ -147,8 +144,8 @@ fn virtual_server(out: &mut Out, seen: &report::VirtualServer, vs: &VirtualServe
         (_, None) => first,
     };
     out.item("Address family", if v6 { "inet6" } else { "inet" });
-    out.item("connection timeout", seconds(vs.connect_timeout.unwrap_or(Duration::from_secs(5))));
-    out.item("delay_loop", seconds(vs.pace.delay_loop.unwrap_or(Duration::from_secs(60))));
+    out.item("connection timeout", seconds(vs.connect_timeout.unwrap_or(TIMEOUT)));
+    out.item("delay_loop", seconds(vs.pace.delay_loop.unwrap_or(INTERVAL)));
     out.item("lvs_sched", vs.scheduler.word());
     flag(out, "Hashed", vs.hashed);
     // In keepalived's order.
@@ -176,15 +173,7 @@ fn virtual_server(out: &mut Out, seen: &report::VirtualServer, vs: &VirtualServe
     out.item("protocol", vs.protocol.filter(|_| !mark).map_or("none", Protocol::word));
     switch(out, "alpha", vs.pace.alpha.unwrap_or(false));
     switch(out, "omega", vs.omega);
-    if let Some(retry) = vs.pace.retry {
-        out.item("Retry count", retry);
-    }
-    if let Some(delay) = vs.pace.delay_before_retry {
-        out.item("Retry delay", seconds(delay));
-    }
-    if let Some(warmup) = vs.pace.warmup {
-        out.item("Warmup", seconds(warmup));
-    }
+    retries(out, &vs.pace, &vs.pace);
     switch(out, "Inhibit on failure", vs.inhibit_on_failure);
     out.item("quorum", format!("{}, hysteresis = {}", vs.quorum, vs.hysteresis));
     if let Some(s) = &vs.quorum_up {
@@ -214,6 +203,19 @@ fn virtual_server(out: &mut Out, seen: &report::VirtualServer, vs: &VirtualServe
     }
 }
 
+// Only what is written.
+fn retries(out: &mut Out, own: &Pace, all: &Pace) {
+    if let Some(retry) = own.retry.or(all.retry) {
+        out.item("Retry count", retry);
+    }
+    if let Some(delay) = own.delay_before_retry.or(all.delay_before_retry) {
+        out.item("Retry delay", seconds(delay));
+    }
+    if let Some(warmup) = own.warmup.or(all.warmup) {
+        out.item("Warmup", seconds(warmup));
+    }
+}
+
 fn serves(state: ServerState) -> bool {
     matches!(state, ServerState::Up | ServerState::Unchecked)
 }
@@ -234,19 +236,11 @@ fn real_server(
     out.item("forwarding method", method(rs.method.unwrap_or(vs.method)));
     let (own, all) = (&rs.pace, &vs.pace);
     switch(out, "Alpha", own.alpha.or(all.alpha).unwrap_or(false));
-    let timeout = rs.connect_timeout.or(vs.connect_timeout).unwrap_or(Duration::from_secs(5));
+    let timeout = rs.connect_timeout.or(vs.connect_timeout).unwrap_or(TIMEOUT);
     out.item("connection timeout", seconds(timeout));
     out.item("connection limit range", format!("{} -> {}", rs.lthreshold, rs.uthreshold));
-    out.item("Delay loop", seconds(own.delay_loop.or(all.delay_loop).unwrap_or(Duration::from_secs(60))));
-    if let Some(retry) = own.retry.or(all.retry) {
-        out.item("Retry count", retry);
-    }
-    if let Some(delay) = own.delay_before_retry.or(all.delay_before_retry) {
-        out.item("Retry delay", seconds(delay));
-    }
-    if let Some(warmup) = own.warmup.or(all.warmup) {
-        out.item("Warmup", seconds(warmup));
-    }
+    out.item("Delay loop", seconds(own.delay_loop.or(all.delay_loop).unwrap_or(INTERVAL)));
+    retries(out, own, all);
     switch(out, "Inhibit on failure", seen.inhibit_on_failure);
     if let Some(s) = &rs.notify_up {
         out.line(5, format!("RS up notify script = {}", script(s)));

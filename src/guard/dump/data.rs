@@ -5,7 +5,7 @@
 
 use super::words::{self, Out};
 use crate::config::model::setting::Ready;
-use crate::config::model::vrrp::{Notify, Track};
+use crate::config::model::vrrp::{Notify, Track, TrackFile};
 use crate::config::model::{Auth, Config, Global, InstanceConfig};
 use crate::report::{Group, Instance, Moment, Report, rfc3339};
 use crate::sys::clock;
@@ -32,11 +32,7 @@ pub fn render(report: &Report, config: &Config) -> String {
     if !config.track_files.is_empty() {
         out.head("VRRP Track files");
         for f in &config.track_files {
-            out.one("Track file", &f.name);
-            out.item("File", f.file.as_deref().unwrap_or(""));
-            let value = report.trackers.iter().find(|t| t.kind == "file" && *t.name == *f.name);
-            out.item("Status", value.and_then(|t| t.value.as_deref()).unwrap_or("0"));
-            out.item("Weight", f.weight.weight);
+            track_file(&mut out, f, report);
             tracking(&mut out, config, |c| &c.more.tracks.files, &f.name, f.weight.weight);
         }
     }
@@ -75,6 +71,15 @@ fn unset(flag: Option<bool>) -> &'static str {
         Some(true) => "on",
         Some(false) => "off",
     }
+}
+
+/// A `track_file` and its number.
+pub(super) fn track_file(out: &mut Out, f: &TrackFile, report: &Report) {
+    out.one("Track file", &f.name);
+    out.item("File", f.file.as_deref().unwrap_or(""));
+    let value = report.trackers.iter().find(|t| t.kind == "file" && *t.name == *f.name);
+    out.item("Status", value.and_then(|t| t.value.as_deref()).unwrap_or("0"));
+    out.item("Weight", f.weight.weight);
 }
 
 pub(super) fn global(out: &mut Out, config: &Config) {

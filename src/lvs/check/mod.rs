@@ -24,7 +24,7 @@ pub use crate::snapshot::CheckShot;
 pub use crate::track::Cx;
 pub use pattern::Pattern;
 pub use plan::{CONNECTIONS, PROGRAMS};
-pub use spec::{CheckSpec, Http, Pace, Page, Source, What, alpha};
+pub use spec::{CheckSpec, Http, INTERVAL, Pace, Page, Source, TIMEOUT, What, alpha};
 
 use crate::id::{Arena, CheckId, CheckMark, RsKey};
 use crate::time::{Instant, earliest};

@@ -15,9 +15,9 @@ use md5::{Digest, Md5};
 use std::sync::Arc;
 
 /// `delay_loop` where none is written.
-const INTERVAL: Duration = Duration::from_secs(60);
+pub const INTERVAL: Duration = Duration::from_secs(60);
 /// `connect_timeout` where none is written.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Shortest interval, whatever the file says: there is no loop without a pause.
 const LEAST: Duration = Duration::from_millis(1);
 

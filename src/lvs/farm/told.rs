@@ -20,7 +20,8 @@ pub enum Usable {
     Yes,
 }
 
-/// Quorums that nobody was told of, because nothing is served before the kernel's table can be used: `quorum_up` may announce a route.
+/// Quorums that are not notified yet. They are notified when the kernel's table can be used: before that no packet reaches a real server,
+/// and a `quorum_up` script may announce a route.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Untold {
     pub(super) usable: Usable,
