@@ -258,13 +258,11 @@ impl Guard {
 
     /// Another core has been in charge since a reload began or ended: the reload must not be lost.
     pub(super) fn reload_again(&mut self, now: Instant) {
-        // The core before answers no more. The newest configuration counts.
+        // The core before answers no more. A configuration that nobody waits for is older than that of the core in charge.
         let newest = self.reloads.sent.pop_back();
         self.reloads.sent.clear();
-        if let Some(image) = newest {
-            if let Some(Step::Applying(until)) = &mut self.reloads.step {
-                *until = now + LIMIT;
-            }
+        if let (Some(image), Some(Step::Applying(until))) = (newest, &mut self.reloads.step) {
+            *until = now + LIMIT;
             self.reloads.sent.push_back(image.clone());
             self.tell_with(ToCore::Config, Some(&image));
         } else if core::mem::take(&mut self.reloads.missed) {
