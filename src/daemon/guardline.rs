@@ -4,6 +4,7 @@
 //! that must not be lost are queued; the number of programs limits the queue.
 
 use super::exec::{Exec, signal_of};
+use super::lull::Lull;
 use super::os::Os;
 use super::token::Token;
 use crate::effect::GuardFx;
@@ -17,7 +18,7 @@ use crate::process::parts::Parts;
 use crate::process::proto::{MAX, PERIOD, ToCore, ToGuard};
 use crate::sys::lockfile;
 use crate::sys::op::Fd;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, earliest};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -53,6 +54,7 @@ pub struct Line {
     too_long: u32,
     /// The file in which the guard expects the recording.
     record_to: Option<File>,
+    lull: Lull,
 }
 
 impl<O: Os> Exec<O> {
@@ -75,6 +77,7 @@ impl<O: Os> Exec<O> {
             full: false,
             too_long: 0,
             record_to: None,
+            lull: Lull::default(),
         });
     }
 
@@ -189,6 +192,10 @@ impl<O: Os> Exec<O> {
     /// Sends a heartbeat when it is due, and queued messages.
     pub(super) fn guard_pump(&mut self, now: Now) {
         let Some(line) = &mut self.line else { return };
+        if line.lull.begins(now.mono, self.adverts.next_due()) {
+            self.say(&ToGuard::Lull);
+        }
+        let Some(line) = &mut self.line else { return };
         line.flush(&mut self.os);
         if !line.unsent.is_empty() {
             line.retry = now.mono + RETRY;
@@ -212,7 +219,8 @@ impl<O: Os> Exec<O> {
 
     pub(super) fn guard_deadline(&self) -> Option<Instant> {
         let line = self.line.as_ref()?;
-        Some(if line.unsent.is_empty() { line.beat } else { line.beat.min(line.retry) })
+        let at = if line.unsent.is_empty() { line.beat } else { line.beat.min(line.retry) };
+        earliest(Some(at), line.lull.deadline())
     }
 
     /// Whether a signal to this process is handled here. The guard handles a stop: it passes the signal on, and its end closes the line.
@@ -337,6 +345,11 @@ impl<O: Os> Exec<O> {
                 }
             }
             (ToCore::Record, None) => {}
+            (ToCore::Lull, _) => {
+                if let Some(line) = &mut self.line {
+                    line.lull.ask(now.mono);
+                }
+            }
             (ToCore::Signal(number), _) => {
                 if let Some(s) = signal_of(number) {
                     tell(Event::Signal(s));

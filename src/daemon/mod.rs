@@ -17,6 +17,7 @@ pub mod helperline;
 pub mod ipvs;
 pub mod lead;
 pub mod log;
+mod lull;
 pub mod netlink;
 pub mod netsocket;
 pub mod nft;

@@ -21,6 +21,7 @@ pub mod queue;
 mod reload;
 mod report;
 pub mod restart;
+mod resting;
 pub mod role;
 pub mod scripts;
 pub(crate) mod state;
@@ -39,6 +40,7 @@ use self::handover::Handover;
 use self::reload::Reloads;
 use self::report::Reporting;
 use self::restart::{Next, Restart};
+use self::resting::Resting;
 use self::role::Roles;
 use self::scripts::Scripts;
 use self::upgrade::Upgrade;
@@ -148,6 +150,8 @@ pub struct Guard {
     /// When a core is to be started.
     start_at: Option<Instant>,
     reloads: Reloads,
+    /// Compilers that have completed their work.
+    resting: Resting,
     reporting: Reporting,
     upgrade: Option<Upgrade>,
     /// The message for a core that stands by with the state of a previous kalived, sent when this guard is in charge.
@@ -212,6 +216,7 @@ impl Guard {
             removal: None,
             start_at: None,
             reloads: Reloads::new(made.notes),
+            resting: Resting::default(),
             reporting: Reporting::default(),
             upgrade: None,
             go: None,

@@ -76,6 +76,14 @@ impl Reloads {
         self.sent.back().map(|image| &**image)
     }
 
+    /// The process that compiles for a reload.
+    pub(super) fn compiler(&self) -> Option<u32> {
+        match &self.step {
+            Some(Step::Compiling(c) | Step::Completing(c)) => Some(c.pid),
+            _ => None,
+        }
+    }
+
     /// Whether no reload is running.
     pub(super) fn is_idle(&self) -> bool {
         self.queue == Queue::Idle

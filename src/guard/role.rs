@@ -12,6 +12,7 @@ use crate::process::log::Log;
 use crate::process::reading::Reading;
 use crate::process::scripthost::ThisHost;
 use crate::sys::child::{self, How, Program, Reports};
+use crate::sys::giveback;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -181,6 +182,10 @@ impl Roles {
         let allow = format!("--allow={}", self.report.allow.join(","));
         words.extend((!self.report.allow.is_empty()).then_some(allow.as_str()));
         let fds = [None, Some(image.as_fd()), Some(text.as_fd())];
-        child::spawn(&self.program(new, &words)?, &How { fds: &fds, ..How::default() }, reports)
+        let mut program = self.program(new, &words)?;
+        if !new {
+            program.env.extend(CString::new(format!("{}={}", giveback::VARIABLE, std::process::id())));
+        }
+        child::spawn(&program, &How { fds: &fds, ..How::default() }, reports)
     }
 }

@@ -184,10 +184,13 @@ impl Guard {
                 }
             }
         }
+        self.rest_compiler(now);
     }
 
     /// One of our own processes ended.
     fn on_end(&mut self, now: Instant, pid: u32, end: End) {
+        // A compiler that was ended in its rest had completed its work.
+        let end = if self.resting.ended(pid) { End::Exited(0) } else { end };
         if let Some(core) = self.core.take_if(|c| c.pid == pid) {
             self.core_ended(now, core, end);
         } else if let Some(core) = self.core.as_mut().filter(|c| c.helper == Some(pid)) {
@@ -206,6 +209,18 @@ impl Guard {
             self.leaving.retain(|(p, _)| *p != pid);
             self.handover_asked(now, pid, end);
             self.upgrade_ended(now, pid, end);
+        }
+    }
+
+    /// A compiler that stopped itself has completed its work. It is ended, and its memory freed, at a moment that the core chooses; the
+    /// reload goes on after that, because the next process that ends, such as the client's, would free that memory.
+    fn rest_compiler(&mut self, now: Instant) {
+        let Some(pid) = self.reloads.compiler().filter(|pid| child::stopped(*pid)) else { return };
+        self.resting.add(pid, now);
+        if self.core.is_some() {
+            self.tell(ToCore::Lull);
+        } else {
+            self.resting.end();
         }
     }
 
@@ -301,12 +316,14 @@ impl Guard {
             ToGuard::Signal(s) => self.on_dump_signal(now, s),
             ToGuard::Recorded { done, text } => self.on_recorded(done, &text),
             ToGuard::Summary(text) => self.answers.on_summary(text),
+            ToGuard::Lull => self.resting.end(),
         }
     }
 
     /// Runs what is due.
     fn look(&mut self, now: Instant) {
         self.scripts.tick(now);
+        self.resting.tick(now);
         let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
         if let Some(core) = &mut self.core {
             let had = core.helper;

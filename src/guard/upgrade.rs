@@ -189,6 +189,8 @@ impl Guard {
 
     /// Executes the new program; returns only when that failed.
     fn become_it(&mut self, now: Instant, sound: &Sound, client: Option<ClientId>) -> (io::Error, Option<ClientId>) {
+        // The new program does not know them.
+        self.resting.end();
         // A core that dies from now on is followed by the new program too.
         self.tell_layout(sound.layout);
         let image = &*sound.image;

@@ -66,6 +66,8 @@ pub enum ToGuard {
     Signal(u8),
     /// The states, in one line; sent some time after they changed.
     Summary(String),
+    /// Answer to [`ToCore::Lull`].
+    Lull,
     /// Answer to [`ToCore::Record`].
     Recorded {
         /// Whether the recording is in the file.
@@ -111,6 +113,8 @@ pub enum ToCore {
     Layout(u16),
     /// Write the recording into the file that comes along.
     Record,
+    /// Answer when no advert is due for some milliseconds.
+    Lull,
 }
 
 const READY: u8 = 1;
@@ -126,6 +130,7 @@ const SUMMARY: u8 = 10;
 const REPORT: u8 = 12;
 const SIGNALLED: u8 = 13;
 const RECORDED: u8 = 11;
+const IN_LULL: u8 = 14;
 
 const CHILD_EXIT: u8 = 65;
 const CONFIG: u8 = 66;
@@ -139,6 +144,7 @@ const ASK_REPORT_CLEAR: u8 = 75;
 const LAYOUT: u8 = 73;
 const RECORD: u8 = 74;
 const SERVERS: u8 = 76;
+const LULL: u8 = 77;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -167,6 +173,7 @@ impl ToGuard {
             ToGuard::Compile => begin(COMPILE),
             ToGuard::Frozen => begin(FROZEN),
             ToGuard::Report => begin(REPORT),
+            ToGuard::Lull => begin(IN_LULL),
             ToGuard::Signal(number) => {
                 let mut out = begin(SIGNALLED);
                 out.put_u8(*number);
@@ -213,6 +220,7 @@ impl ToGuard {
             COMPILE => ToGuard::Compile,
             FROZEN => ToGuard::Frozen,
             REPORT => ToGuard::Report,
+            IN_LULL => ToGuard::Lull,
             SIGNALLED => ToGuard::Signal(r.u8()?),
             KILL => ToGuard::Kill { child: r.u64()?, hard: r.flag()? },
             RELOADED => ToGuard::Reloaded { done: r.flag()?, text: r.people()? },
@@ -280,6 +288,7 @@ impl ToCore {
             ToCore::Report { clear: false } => begin(ASK_STATUS),
             ToCore::Report { clear: true } => begin(ASK_REPORT_CLEAR),
             ToCore::Record => begin(RECORD),
+            ToCore::Lull => begin(LULL),
             ToCore::Layout(layout) => {
                 let mut out = begin(LAYOUT);
                 out.put_u16_le(*layout);
@@ -320,6 +329,7 @@ impl ToCore {
             ASK_STATUS => ToCore::Report { clear: false },
             ASK_REPORT_CLEAR => ToCore::Report { clear: true },
             RECORD => ToCore::Record,
+            LULL => ToCore::Lull,
             LAYOUT => ToCore::Layout(r.u16()?),
             SIGNAL => ToCore::Signal(r.u8()?),
             _ => return None,
@@ -425,6 +435,7 @@ mod tests {
                 ToGuard::Signal(36),
                 ToGuard::Summary("MASTER a".into()),
                 ToGuard::Recorded { done: false, text: "no".into() },
+                ToGuard::Lull,
             ],
             vec![
                 ToCore::ChildExit { child: 9, end: ChildEnd::Exited(255) },
@@ -441,6 +452,7 @@ mod tests {
                 ToCore::Report { clear: true },
                 ToCore::Layout(u16::MAX),
                 ToCore::Record,
+                ToCore::Lull,
                 ToCore::Signal(15),
             ],
         )

@@ -394,6 +394,15 @@ pub fn ended() -> Option<(u32, End)> {
     u32::try_from(pid).ok().filter(|p| *p > 0).map(|pid| (pid, end))
 }
 
+/// Whether this child stopped itself (SIGSTOP) since the last call.
+pub fn stopped(pid: u32) -> bool {
+    // SAFETY: all-zero is a valid siginfo_t, which outlives the call; its pid is zero when the child has not stopped.
+    unsafe {
+        let mut info: libc::siginfo_t = core::mem::zeroed();
+        libc::waitid(libc::P_PID, pid, &mut info, libc::WSTOPPED | libc::WNOHANG) == 0 && info.si_pid() != 0
+    }
+}
+
 /// Releases the number of a child that [`ended`].
 pub fn reap(pid: u32) {
     // SAFETY: no status is asked for; the child has ended, so nothing waits.
