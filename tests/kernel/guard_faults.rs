@@ -40,6 +40,43 @@ fn a_core_that_hangs_is_killed_and_replaced() {
     assert_eq!(master.stop().0, Some(0));
 }
 
+/// A compiler stops itself when its work is done, and is ended between two adverts (`src/daemon/lull.rs`).
+#[test]
+fn a_compiler_that_rests_is_ended_although_the_core_hangs_or_the_guard_dies() {
+    if stand_in() {
+        return skip("guard: compiler", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("guard: compiler") else { return };
+    let a = lab.host("a", 20);
+    let resting = |daemon: &Daemon| {
+        let core = running(daemon, "--core");
+        signal("STOP", &[core]);
+        std::fs::write(daemon.conf(), Conf::v3(151).text()).expect("the lab's directory is writable");
+        daemon.signal("HUP");
+        let stopped = |p: &u32| std::fs::read_to_string(format!("/proc/{p}/stat")).is_ok_and(|s| s.contains(") T "));
+        (core, until("the compiler to rest", || role(daemon, "--compile-config").filter(stopped)))
+    };
+
+    let daemon = lab.start(&a, &Conf::v3(150));
+    until_true("the VIP on a", || a.holds(VIP));
+    let (core, compiler) = resting(&daemon);
+    until_true("the compiler's end", || gone(compiler));
+    signal("CONT", &[core]);
+    daemon.await_line("Reloaded");
+    // Once more, with a core that answers.
+    daemon.signal("HUP");
+    until_true("another reload", || daemon.lines_with("Reloaded").len() == 2 && role(&daemon, "--compile-config").is_none());
+    assert_eq!(daemon.stop().0, Some(0));
+
+    let daemon = lab.start(&a, &Conf::v3(150));
+    until_true("the VIP on a again", || a.holds(VIP));
+    let (core, compiler) = resting(&daemon);
+    kill(daemon.pid());
+    until_true("the compiler's end", || gone(compiler));
+    signal("CONT", &[core]);
+    until_true("the core's end", || gone(core));
+}
+
 /// The kernel counts the locked memory of a killed core's ring for a moment longer.
 #[test]
 fn a_core_for_which_there_is_little_locked_memory_runs_and_is_followed_by_another() {
