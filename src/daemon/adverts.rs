@@ -99,7 +99,7 @@ struct Member {
 struct OneSend {
     /// Index of its advert.
     member: usize,
-    /// Which of its packets.
+    /// Index of this packet among the packets of its advert, from 0.
     nth: usize,
     op: OpKey,
     done: bool,
@@ -112,7 +112,7 @@ struct Chain {
     cancelling: bool,
     /// Members that are not final.
     open: usize,
-    /// `None`: final.
+    /// The adverts of the chain; [`OneSend::member`] is an index into it. `None`: the advert is final.
     members: Vec<Option<Member>>,
     sends: Vec<OneSend>,
 }
@@ -136,7 +136,7 @@ fn nobody() -> OpKey {
     OpKey::from_bits(1 << 32).expect("generation one is a name")
 }
 
-/// All chains.
+/// The chains of armed adverts, their stops, and what is submitted at the end of the turn. `exec.rs` has one.
 #[derive(Default)]
 pub struct Adverts {
     chains: Arena<ChainMark, Chain>,

@@ -95,7 +95,7 @@ struct Talk<B> {
     family: Option<u16>,
 }
 
-/// See the module.
+/// The generic netlink socket for IPVS. It is opened when a configuration has virtual servers.
 pub struct Ipvs<B> {
     several_cpus: bool,
     // In place of opening one here: of another network namespace, or why there is none.

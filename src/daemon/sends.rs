@@ -34,9 +34,9 @@ pub enum To {
 /// The socket and the destination of packets.
 #[derive(Clone)]
 pub struct Way {
-    /// Socket.
+    /// The socket that the packet is sent on.
     pub fd: Fd,
-    /// Destination.
+    /// The destination address of the packet.
     pub to: To,
     /// For packets that leave from another Ethernet address than the interface's: the socket, and the interface.
     pub frames: Option<(Fd, u32)>,

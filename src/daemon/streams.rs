@@ -56,7 +56,7 @@ struct Conn {
     queued: usize,
     /// Closed as soon as it is open.
     only: bool,
-    /// Datagrams.
+    /// A datagram socket: a datagram of no bytes is not an end.
     datagrams: bool,
     tls: Option<Box<Tls>>,
     /// Its end is announced to the peer (`close_notify` of TLS).
@@ -291,7 +291,7 @@ impl Streams {
         }
     }
 
-    /// A completion.
+    /// Handles a completion of the connection's operation: an open, received bytes or sent bytes. A failure closes the connection.
     pub fn on_done(
         &mut self,
         os: &mut impl Os,

@@ -36,7 +36,8 @@ struct Command {
     leave: Leave,
 }
 
-/// See the module.
+/// The commands of the last eight configurations that a core was given, by the path of the program. [`Allowed::find`] refuses any other
+/// one.
 #[derive(Default)]
 pub struct Allowed {
     configs: VecDeque<BTreeMap<Box<str>, Vec<Command>>>,

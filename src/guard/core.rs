@@ -34,11 +34,11 @@ pub struct Starter<'a> {
     pub reports: &'a Reports,
 }
 
-/// See the module.
+/// A core process with its line, its heartbeat and its helper: the core in charge, or one that stands by.
 pub struct Core {
     /// The number of this core, counted since the start of the guard.
     pub number: u32,
-    /// Its process.
+    /// Process id of the core.
     pub pid: u32,
     /// When it was started.
     pub started: Instant,
@@ -198,7 +198,7 @@ impl Core {
         self.line.as_fd()
     }
 
-    /// SIGKILL.
+    /// Kills the core with SIGKILL. The guard reaps the process later.
     pub fn kill(&self) {
         self.killed.set(true);
         child::kill(self.pid, false, true);

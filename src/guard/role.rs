@@ -30,7 +30,7 @@ pub struct Roles {
     pub report: Reading,
     /// The destination of log lines.
     pub target: Target,
-    /// `-D`.
+    /// `-D`: details are logged.
     pub detail: bool,
     /// Not in the foreground.
     pub background: bool,

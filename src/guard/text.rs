@@ -54,7 +54,7 @@ pub fn terminating(pid: u32, how: End) -> Note {
         format!("VRRP child process({pid}) exited with permanent error {word}. Terminating ({})", end(how)),
     )
 }
-/// `-R`.
+/// The core died, and with `-R` the guard ends.
 pub fn not_respawning(pid: u32, how: End) -> Note {
     note(Level::Error, format!("VRRP child process({pid}) died: Exiting ({})", end(how)))
 }
@@ -125,7 +125,7 @@ pub fn exchanged(path: &str) -> Note {
         ),
     )
 }
-/// keepalived's advice.
+/// The shell ran a script because it has no `#!` line; keepalived's wording.
 pub fn shebang(path: &str) -> Note {
     note(Level::Warning, format!("Please add a #! shebang to script {path}"))
 }

@@ -46,7 +46,7 @@ pub enum Happened {
 /// A change of a virtual server or real server that is notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The server.
+    /// The virtual server or the real server.
     pub who: Subject,
     /// Whether a real server serves, or a virtual server has its quorum.
     pub up: bool,
@@ -81,7 +81,7 @@ pub struct Virtual {
     pub protocol: Box<str>,
     /// Its settings, without its real servers.
     pub cfg: Box<VirtualServer>,
-    /// Its logic.
+    /// Its real servers, quorum and sorry server, and the destinations that follow from them.
     pub pool: Pool,
     /// Names of its real servers, by their places in the pool.
     pub reals: Vec<RsKey>,
@@ -105,7 +105,7 @@ pub struct Virtual {
     generation: u64,
 }
 
-/// See the module.
+/// All virtual servers and real servers of the configuration, by key and by what they serve.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Farm {
     pub(super) virtuals: Arena<VirtualMark, Virtual>,

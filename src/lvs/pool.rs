@@ -55,7 +55,7 @@ pub struct Server {
 pub struct Sorry {
     /// Address and port.
     pub key: DestinationKey,
-    /// Forwarding.
+    /// How packets are forwarded to it.
     pub forward: Forward,
     /// `sorry_server_inhibit`: it stays in the table with weight 0 while it is not needed.
     pub inhibit: bool,
@@ -82,7 +82,7 @@ pub enum Change {
     Panic(bool, usize, usize),
 }
 
-/// See the module.
+/// The real servers of one virtual server with their verdicts, its quorum and its sorry server.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     servers: Vec<Server>,

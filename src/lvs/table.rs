@@ -126,7 +126,7 @@ struct Dests {
     strange: usize,
 }
 
-/// See the module.
+/// The wanted services and destinations, and what is known of those in the kernel.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Table {
     services: Reconciler<SvcKey, Service>,

@@ -31,15 +31,15 @@ pub enum Standing {
     Faulty,
     /// Backup. `willing`: Master_Down_Timer ran out since the last advert of a Master.
     Backup {
-        /// See above.
+        /// Master_Down_Timer expired since the last advert of a Master.
         willing: bool,
     },
     /// Backup that follows no Master, in a group that is Master. `willing`: as above.
     Joining {
-        /// See above.
+        /// Master_Down_Timer expired since the last advert of a Master.
         willing: bool,
     },
-    /// Master.
+    /// In state Master.
     Master,
 }
 
@@ -111,7 +111,7 @@ pub enum Aim {
     Master,
     /// All are Master; members that were added since join them.
     Join,
-    /// All start.
+    /// Every member starts; none runs yet.
     Start,
 }
 
@@ -142,11 +142,11 @@ pub fn decide(t: &Tally) -> Option<Aim> {
 pub enum Order {
     /// Enter FAULT because of another member.
     Fault,
-    /// Start.
+    /// Leave Initialize or FAULT as Backup; if all members own their addresses, as Master.
     Start,
     /// Start, while the others are Master.
     StartJoining,
-    /// Become Master.
+    /// Become Master and advertise at once.
     Claim,
     /// Leave Master and become Backup.
     Resign,

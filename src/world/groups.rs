@@ -58,9 +58,9 @@ impl Groups {
 pub struct GroupView {
     /// Name in the file.
     pub name: String,
-    /// State.
+    /// The state of the group, as the last decision of its members made it.
     pub state: State,
-    /// Since when.
+    /// When the group entered that state.
     pub since: Now,
     /// Names of the members, in file order.
     pub members: Vec<String>,

@@ -20,17 +20,17 @@ const SUMMARY: usize = 400;
 pub struct View {
     /// Name in the file.
     pub name: String,
-    /// Its key.
+    /// The key in the world: it stays the same over a reload that keeps the router.
     pub vr: VrKey,
-    /// State.
+    /// The state of the VRRP state machine.
     pub state: State,
-    /// Since when.
+    /// When it entered that state.
     pub since: Now,
     /// Where it speaks.
     pub interface: String,
-    /// VRID.
+    /// Virtual Router Identifier, 1..=255.
     pub vrid: u8,
-    /// Family.
+    /// IPv4 or IPv6.
     pub family: Family,
     /// Priority as advertised.
     pub effective_priority: u8,
@@ -50,16 +50,16 @@ pub struct View {
     pub addresses: (usize, usize),
     /// Its addresses in file order, advertised ones first.
     pub vips: Vec<VipView>,
-    /// Counters.
+    /// Counters of adverts, errors and changes of state.
     pub stats: crate::vrrp::instance::Stats,
 }
 
 /// A virtual address as it looks from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VipView {
-    /// The address.
+    /// The address without its prefix.
     pub addr: IpAddr,
-    /// Prefix length.
+    /// Prefix length, 0..=128.
     pub prefix: u8,
     /// The interface it belongs on.
     pub dev: String,

@@ -45,7 +45,7 @@ pub struct Wanted {
     pub service: Arc<str>,
     /// Weight of the server in the file: a weight that `misc_dynamic` sets is a difference from it.
     pub weight: i64,
-    /// See [`alpha`].
+    /// Until this check has succeeded once, the server takes no part ([`alpha`]).
     pub alpha: bool,
     /// What is done.
     pub spec: CheckSpec,
@@ -56,7 +56,7 @@ pub struct Wanted {
 pub struct CheckOut {
     /// The real server.
     pub server: RsKey,
-    /// The check.
+    /// The check whose result this is.
     pub check: CheckId,
     /// The check succeeds or fails from now on. The state of the server is in [`Checks::standing`].
     pub up: Option<bool>,

@@ -62,7 +62,7 @@ pub struct Pace {
 pub struct Source {
     /// `bindto`, `bind_port`; port 0: any.
     pub addr: Option<SocketAddr>,
-    /// `bind_if`.
+    /// `bind_if`: the interface that the packets leave by; `None`: the routes decide.
     pub device: Option<Box<str>>,
     /// `fwmark`; 0: none.
     pub mark: u32,
@@ -71,29 +71,29 @@ pub struct Source {
 /// What is done.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum What {
-    /// `TCP_CHECK`.
+    /// `TCP_CHECK`: the connection to this address succeeds.
     Tcp(SocketAddr),
-    /// `HTTP_GET`, `SSL_GET`.
+    /// `HTTP_GET` or `SSL_GET`: each page is answered as required.
     Http(Box<Http>),
-    /// `SMTP_CHECK`.
+    /// `SMTP_CHECK`: the server greets and answers `HELO`.
     Smtp {
-        /// Where to.
+        /// The server's address and port, or those of `connect_ip` and `connect_port`.
         to: SocketAddr,
         /// Argument of `HELO`.
         helo: Box<str>,
     },
-    /// `DNS_CHECK`.
+    /// `DNS_CHECK`: the server answers a query.
     Dns {
-        /// Where to.
+        /// The server's address and port, or those of `connect_ip` and `connect_port`.
         to: SocketAddr,
         /// Empty: the root.
         name: Box<str>,
         /// What is asked for.
         query: DnsType,
     },
-    /// `UDP_CHECK`.
+    /// `UDP_CHECK`: a datagram is answered, or at least not refused by ICMP.
     Udp {
-        /// Where to.
+        /// The server's address and port, or those of `connect_ip` and `connect_port`.
         to: SocketAddr,
         /// What is sent.
         payload: Box<[u8]>,
@@ -102,16 +102,16 @@ pub enum What {
         /// Shortest and longest reply.
         length: (u16, u16),
     },
-    /// `PING_CHECK`.
+    /// `PING_CHECK`: this address answers an ICMP echo request.
     Ping(IpAddr),
-    /// `MISC_CHECK`.
+    /// `MISC_CHECK`: the exit status of a program.
     Misc {
         /// What is run.
         program: Box<SpawnSpec>,
-        /// `misc_dynamic`.
+        /// `misc_dynamic`: an exit status of 2..=255 also sets the weight.
         dynamic: bool,
     },
-    /// `FILE_CHECK`.
+    /// `FILE_CHECK`: the number in a `track_file`.
     File {
         /// Name of the `track_file`.
         name: Box<str>,
@@ -126,17 +126,17 @@ pub enum What {
     Bfd(Box<str>),
 }
 
-/// `HTTP_GET`, `SSL_GET`.
+/// `HTTP_GET`, `SSL_GET`: the server and the pages that are requested of it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Http {
-    /// Where to.
+    /// The server's address and port, or those of `connect_ip` and `connect_port`.
     pub to: SocketAddr,
-    /// `SSL_GET`.
+    /// `SSL_GET`: requests travel over TLS 1.2 or 1.3.
     pub tls: bool,
-    /// `verify`.
+    /// `verify`: the certificate of the server is verified; always false without TLS.
     #[serde(default)]
     pub verify: bool,
-    /// `fast_recovery`.
+    /// `fast_recovery`: the pages that bring the server back are requested at once, one after the other.
     pub fast_recovery: bool,
     /// At least one; asked for in turn.
     pub pages: Vec<Page>,
@@ -147,11 +147,11 @@ pub struct Http {
 pub struct Page {
     /// Path, for messages.
     pub path: Box<str>,
-    /// Request, whole.
+    /// The whole request, headers and final empty line included.
     pub request: Box<str>,
     /// `SSL_GET`: the name that is asked for in the handshake.
     pub sni: Option<Box<str>>,
-    /// `tls_compliant`.
+    /// `tls_compliant`: the end of the connection is announced with `close_notify`.
     #[serde(default)]
     pub compliant: bool,
     /// Ranges of what is a success.

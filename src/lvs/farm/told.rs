@@ -16,7 +16,7 @@ pub enum Usable {
     Unknown,
     /// There is none.
     No,
-    /// Yes.
+    /// It can be used: services and destinations take effect.
     Yes,
 }
 

@@ -13,13 +13,13 @@ const CAUSE: usize = 256;
 /// A stored change of state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Moved {
-    /// The time.
+    /// When the state changed.
     pub at: Now,
     /// The state before.
     pub from: State,
     /// The state after.
     pub to: State,
-    /// The cause.
+    /// Why, as the log line says; may be empty.
     pub cause: String,
 }
 
