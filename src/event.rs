@@ -44,9 +44,9 @@ pub struct RxMeta {
 /// A signal that the daemon was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Signal {
-    /// SIGTERM.
+    /// SIGTERM: stop.
     Term,
-    /// SIGINT.
+    /// SIGINT: stop.
     Int,
     /// SIGHUP: read the configuration again.
     Hup,
@@ -89,7 +89,7 @@ pub enum SockEv<'a> {
         meta: RxMeta,
         /// How long before this turn it arrived, at most [`LONGEST_AGE`]: the time to wake up is not added to every timer.
         age: Duration,
-        /// Hostile.
+        /// The packet as received: for IPv4 from the IP header on, for IPv6 from the VRRP header on. Not verified.
         #[serde(with = "crate::octets")]
         bytes: Octets<'a>,
     },
@@ -98,7 +98,7 @@ pub enum SockEv<'a> {
     LocalDatagram {
         /// Where it was received.
         sock: SockKey,
-        /// The sender.
+        /// The sender, and for IPv6 destination and hop limit.
         meta: RxMeta,
         /// As in `Datagram`.
         age: Duration,
@@ -108,16 +108,16 @@ pub enum SockEv<'a> {
     },
     /// Answer to [`SockFx::Open`](crate::effect::SockFx::Open).
     Ready {
-        /// Its name.
+        /// Key of the socket.
         sock: SockKey,
         /// Whether it receives and sends now.
         result: Result<(), Errno>,
     },
     /// A socket that was ready stopped receiving for good; it is closed already.
     Lost {
-        /// Its name.
+        /// Key of the socket.
         sock: SockKey,
-        /// Why.
+        /// Why the socket stopped receiving.
         errno: Errno,
     },
 }
@@ -127,7 +127,7 @@ pub enum SockEv<'a> {
 pub enum AdvertEv<'a> {
     /// A pre-armed advert left, or failed to. Not reported for adverts that [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) took back.
     Sent {
-        /// Whose.
+        /// Key of the virtual router whose advert it is.
         vr: VrKey,
         /// The `epoch` it was armed with.
         epoch: u32,
@@ -141,16 +141,16 @@ pub enum AdvertEv<'a> {
     },
     /// An immediate advert ([`AdvertFx::Send`](crate::effect::AdvertFx::Send)) failed: to all its destinations. Success is not reported.
     SendFailed {
-        /// Whose.
+        /// Key of the virtual router whose advert it is.
         vr: VrKey,
-        /// Why.
+        /// The error of the first packet of it that could not be sent.
         errno: Errno,
     },
     /// The farewell of an [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) failed: to all its destinations. Success is not reported.
     FarewellFailed {
-        /// Whose.
+        /// Key of the virtual router whose farewell it is.
         vr: VrKey,
-        /// Why.
+        /// The error of the first packet of it that could not be sent.
         errno: Errno,
     },
 }
@@ -159,25 +159,25 @@ pub enum AdvertEv<'a> {
 /// `None`: not known.
 pub type Doer = Option<u32>;
 
-/// From rtnetlink.
+/// Events from rtnetlink: notifications and dumps of the kernel's interfaces, addresses, routes and rules, and answers.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum NetEv {
     /// Interface added or changed.
     LinkNew(Link),
-    /// Interface gone.
+    /// The kernel removed an interface.
     LinkDel {
         /// Index it had.
         ifindex: u32,
     },
     /// Address added or changed.
     AddrNew(AddrInfo),
-    /// Address gone.
+    /// An address was removed from an interface.
     AddrDel {
-        /// Interface.
+        /// Index of the interface.
         ifindex: u32,
-        /// Address.
+        /// The address without its prefix.
         addr: IpAddr,
-        /// Prefix length.
+        /// Prefix length, 0..=128.
         prefix: u8,
         /// Who removed it.
         #[serde(default)]
@@ -185,7 +185,7 @@ pub enum NetEv {
     },
     /// A route of ours as it is now, or one that took a place.
     RouteNew {
-        /// The route.
+        /// The route as the kernel has it now.
         route: Box<RouteSpec>,
         /// It replaced another one of the same destination, which may have been ours.
         replaced: bool,
@@ -208,14 +208,14 @@ pub enum NetEv {
     },
     /// Answer to [`NetFx::Change`](crate::effect::NetFx::Change).
     Reply {
-        /// The request.
+        /// Number of the request, as in the change.
         req: ReqId,
         /// What the kernel said.
         result: Result<(), Errno>,
     },
 }
 
-/// Of LVS.
+/// Events from IPVS and from the reading of virtual servers.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum LvsEv {
     /// There is a configuration of virtual servers, another one than before: it is read with [`LvsFx::Read`](crate::effect::LvsFx::Read).
@@ -234,7 +234,7 @@ pub enum LvsEv {
     },
     /// Answer to [`LvsFx::Change`](crate::effect::LvsFx::Change).
     Reply {
-        /// The request.
+        /// Number of the request, as in the change.
         req: ReqId,
         /// What the kernel said.
         result: Result<(), Errno>,
@@ -251,9 +251,9 @@ pub enum GuardEv {
     Config(Box<Config>),
     /// A program ended with all it left behind in its process group; its name is dead.
     ChildExit {
-        /// Its name.
+        /// Key of the program, as in [`GuardFx::Spawn`](crate::effect::GuardFx::Spawn).
         child: ChildKey,
-        /// How.
+        /// Exit code, signal or failure to start.
         end: ChildEnd,
     },
     /// Another process takes over: nothing new is begun, what is armed leaves. Answered by
@@ -295,21 +295,21 @@ pub enum HelperEv<'a> {
     /// Answer to [`HelperFx::OpenFifo`](crate::effect::HelperFx::OpenFifo); and, after a write that failed with EAGAIN, that there is
     /// room again.
     FifoReady {
-        /// Its name.
+        /// Key of the pipe.
         fifo: FifoKey,
         /// Whether it can be written to.
         result: Result<(), Errno>,
     },
     /// Answer to [`HelperFx::WriteFifo`](crate::effect::HelperFx::WriteFifo): the whole line or nothing.
     FifoWritten {
-        /// Its name.
+        /// Key of the pipe.
         fifo: FifoKey,
         /// EAGAIN: the pipe is full; `FifoReady` follows.
         result: Result<(), Errno>,
     },
     /// Answer to [`HelperFx::SetKnobs`](crate::effect::HelperFx::SetKnobs).
     Knobs {
-        /// Which job.
+        /// Number of the job, as in the request.
         job: u64,
         /// Of those that were changed, what they were before.
         before: Vec<(Knob, u32)>,
@@ -326,7 +326,7 @@ pub enum HelperEv<'a> {
     },
 }
 
-/// Of nf_tables.
+/// Events from nf_tables: answers, and deletions by other programs.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum FilterEv {
     /// Answer to [`FilterFx::Open`](crate::effect::FilterFx::Open).
@@ -340,14 +340,14 @@ pub enum FilterEv {
     },
     /// Somebody else deleted a table of this name, or something in it. Told of the names that were put in force.
     Deleted {
-        /// Its name.
+        /// Name of the table.
         table: String,
     },
     /// Messages were lost.
     Lost,
     /// Answer to [`FilterFx::Change`](crate::effect::FilterFx::Change).
     Reply {
-        /// The request.
+        /// Number of the request, as in the change.
         req: ReqId,
         /// What the kernel said.
         result: Result<(), Errno>,
@@ -361,7 +361,7 @@ pub enum BfdEv<'a> {
     Datagram {
         /// Where it was received.
         port: BfdPort,
-        /// The sender.
+        /// Source address of the packet.
         src: IpAddr,
         /// The destination of the packet.
         dst: Option<IpAddr>,
@@ -369,36 +369,36 @@ pub enum BfdEv<'a> {
         ttl: Option<u8>,
         /// How long before this turn it arrived, at most [`LONGEST_AGE`].
         age: Duration,
-        /// Hostile.
+        /// The BFD control packet, without headers. Not verified.
         #[serde(with = "crate::octets")]
         bytes: Octets<'a>,
     },
     /// Answer to [`BfdFx::Listen`](crate::effect::BfdFx::Listen).
     Listening {
-        /// Which.
+        /// The port, as in the request.
         port: BfdPort,
         /// Whether it receives now.
         result: Result<(), Errno>,
     },
     /// A port that received stopped receiving for good; it is closed already.
     Lost {
-        /// Which.
+        /// The port that receives no more.
         port: BfdPort,
-        /// Why.
+        /// Why it stopped receiving.
         errno: Errno,
     },
     /// Answer to [`BfdFx::Open`](crate::effect::BfdFx::Open).
     Ready {
-        /// Which.
+        /// Key of the session.
         session: BfdKey,
         /// Whether it can send now.
         result: Result<(), Errno>,
     },
     /// A packet did not leave. Success is not reported.
     SendFailed {
-        /// Whose.
+        /// Key of the session.
         session: BfdKey,
-        /// Why.
+        /// Why the packet was not sent.
         errno: Errno,
     },
 }
@@ -408,7 +408,7 @@ pub enum BfdEv<'a> {
 pub enum Event<'a> {
     /// First event of all: open what is needed, ask for the kernel's state.
     Start,
-    /// A signal.
+    /// The daemon received SIGTERM, SIGINT or SIGHUP.
     Signal(Signal),
     /// From the sockets.
     Sock(SockEv<'a>),
@@ -418,7 +418,7 @@ pub enum Event<'a> {
     Frames {
         /// Out of which interface.
         ifindex: u32,
-        /// Which slice.
+        /// Number of the slice, as in [`Effect::Frames`](crate::effect::Effect::Frames).
         batch: u64,
         /// So many of it left, from the first on; the others were not sent and will not be.
         sent: usize,
@@ -431,15 +431,15 @@ pub enum Event<'a> {
     Guard(GuardEv),
     /// From the line to the helper.
     Helper(HelperEv<'a>),
-    /// Of LVS.
+    /// From IPVS, and from the reading of virtual servers.
     Lvs(LvsEv),
     /// From nf_tables.
     Filter(FilterEv),
     /// Something happened on a stream connection.
     Conn {
-        /// Its name.
+        /// Key of the connection.
         conn: ConnKey,
-        /// What.
+        /// What happened: it was opened, received bytes, ended or failed.
         what: Stream<'a>,
     },
     /// From the sockets of BFD.

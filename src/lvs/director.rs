@@ -49,7 +49,7 @@ pub struct Cx<'a> {
     pub timers: &'a mut Timers,
     /// The effects of the turn.
     pub fx: &'a mut Effects,
-    /// Programs: the loading of kernel modules, and notify scripts.
+    /// Programs of the core: `modprobe` is run for the modules of schedulers.
     pub children: &'a mut Children,
 }
 

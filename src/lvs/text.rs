@@ -147,7 +147,7 @@ pub fn no_ipvs(e: Errno, loading: Option<ChildEnd>) -> Note {
 pub fn ipvs_there() -> Note {
     note(Level::Notice, "IPVS is there: virtual servers are served from now on".to_owned())
 }
-/// The kernel refused `lvs_flush` at the start.
+/// The kernel refused to empty the IPVS table (`lvs_flush`, `lvs_flush_on_stop`).
 pub fn not_flushed(e: Errno) -> Note {
     note(Level::Warning, format!("the IPVS table could not be emptied: {}", errno(e)))
 }

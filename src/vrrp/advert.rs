@@ -32,7 +32,7 @@ pub enum Reject {
     Version,
     /// Not an advertisement.
     Type,
-    /// Checksum.
+    /// The VRRP checksum is wrong (RFC 9568 §5.2.8), and `old_unicast_checksum` does not accept it.
     Checksum,
     /// No virtual router here has this VRID.
     Vrid,

@@ -29,7 +29,7 @@ block! {
         /// `realms` in numbers.
         #[serde(default)]
         pub flow: u32,
-        /// `encap`.
+        /// `encap`: the tunnel that packets of this next hop are sent through; `None`: none.
         pub encap: Option<Encap>,
     }
 }
@@ -59,7 +59,7 @@ block! {
 }
 
 block! {
-    /// One route.
+    /// One line of `virtual_routes` or `static_routes`, as written.
     pub struct Route {
         /// Where the line stands.
         pub place: Place,
@@ -88,7 +88,7 @@ block! {
         pub no_track: bool => "no_track",
         pub track_group: Option<Box<str>> => "track_group",
         pub vrf: Option<Box<str>> => "vrf",
-        /// Rarely given.
+        /// The metrics of the line (`mtu`, `window` and others); `None`: none is given.
         pub metrics: Option<Box<Metrics>>,
         /// The same in the kernel's numbers.
         pub numbers: Numbers,
@@ -109,23 +109,23 @@ impl Route {
 pub struct Numbers {
     /// They are filled in, and the kernel may be asked for such a route.
     pub usable: bool,
-    /// `RTN_*`.
+    /// The type of the route (`RTN_*`).
     pub kind: u8,
     /// Table; 0: that of the VRF, which the kernel knows.
     pub table: u32,
-    /// TOS.
+    /// `tos` or `dsfield`, as in the IP header; 0: not given.
     pub tos: u8,
-    /// `RTPROT_*`.
+    /// The protocol number (`RTPROT_*`) that the kernel stores with the route.
     pub protocol: u8,
-    /// `RT_SCOPE_*`.
+    /// The scope (`RT_SCOPE_*`).
     pub scope: u8,
-    /// Both realms.
+    /// `realms` as one number: the source realm in the upper 16 bits, the destination realm in the lower ones.
     pub realms: u32,
-    /// Router preference.
+    /// `pref` of an IPv6 route: the router preference of RFC 4191.
     pub pref: Option<u8>,
-    /// `RTAX_*`.
+    /// The metrics with their attribute numbers (`RTAX_*`).
     pub metrics: Vec<(u16, Metric)>,
-    /// `RTAX_LOCK`.
+    /// The metrics that the kernel must not change, as bits (`RTAX_LOCK`).
     pub lock: u32,
     /// Before or behind routes of the same destination.
     pub mode: Mode,
@@ -134,21 +134,21 @@ pub struct Numbers {
 /// What a rule does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    /// Not said.
+    /// The line names no action.
     #[default]
     None,
-    /// `table`, `lookup`.
+    /// `table` or `lookup`: the routing table that is searched.
     Table(Box<str>),
     /// `goto` that preference.
     Goto(u32),
-    /// `nop`.
+    /// `nop`: the rule does nothing.
     Nop,
     /// blackhole, unreachable, prohibit or another type.
     Type(Box<str>),
 }
 
 block! {
-    /// One rule.
+    /// One line of `virtual_rules` or `static_rules`, as written.
     pub struct Rule {
         /// Where the line stands.
         pub place: Place,

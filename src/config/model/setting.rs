@@ -19,15 +19,15 @@ pub enum Value {
     Int(i64),
     /// A time in microseconds.
     Micros(u64),
-    /// One word.
+    /// A single word or quoted text.
     Text(Box<str>),
-    /// An address.
+    /// An IPv4 or IPv6 address without a prefix.
     Ip(IpAddr),
     /// Number of the word in the list of the form.
     Choice(u8),
-    /// A command.
+    /// A command, with the user who runs it.
     Script(Box<Script>),
-    /// `<n> [reverse]`.
+    /// A weight, `<n> [reverse]`.
     Weight(Weight),
     /// Words with a form of their own.
     Words(Vec<Box<str>>),
@@ -70,9 +70,9 @@ pub enum Ready {
     Unknown,
     /// Run as this user and group.
     As {
-        /// User id.
+        /// User id that the command runs as.
         uid: u32,
-        /// Group id.
+        /// Group id that the command runs as.
         gid: u32,
     },
     /// It must not or cannot run: why, for people.
@@ -166,7 +166,7 @@ macro_rules! choice {
             $(#[doc = concat!("`", $word, "`.")] $member,)*
         }
         impl $name {
-            /// Its words.
+            /// The words of the language, in the order of the members.
             pub const WORDS: &'static [&'static str] = &[$($word),*];
             const MEMBERS: &'static [$name] = &[$($name::$member),*];
             /// As it is written.

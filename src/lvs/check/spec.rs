@@ -136,7 +136,7 @@ pub struct Http {
     /// `verify`: the certificate of the server is verified; always false without TLS.
     #[serde(default)]
     pub verify: bool,
-    /// `fast_recovery`: the pages that bring the server back are requested at once, one after the other.
+    /// `fast_recovery`: no wait between two requests before the first result, and while a recovery is being proven.
     pub fast_recovery: bool,
     /// At least one; asked for in turn.
     pub pages: Vec<Page>,
