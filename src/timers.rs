@@ -30,9 +30,9 @@ pub enum Due {
     GarpSecond(VrKey),
     /// Second GARP burst after the answer to a lower priority.
     GarpLower(VrKey),
-    /// `garp_master_refresh`.
+    /// The repeated announcement of `garp_master_refresh`.
     GarpRefresh(VrKey),
-    /// `garp_extra_if`.
+    /// The repeated announcement of `garp_extra_if`.
     GarpExtra(VrKey),
     /// A rival was answered and has yielded by now: the last announcement is to be from this router.
     GarpLast(VrKey),

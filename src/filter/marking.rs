@@ -31,9 +31,9 @@ pub struct Settings {
     pub names: [String; 2],
     /// The comment that marks the table.
     pub comment: String,
-    /// `nftables_ipvs_priority`.
+    /// `nftables_ipvs_priority`: priority of the chain in its hook.
     pub priority: i32,
-    /// `nftables_counters`.
+    /// `nftables_counters`: the rules count packets and bytes.
     pub counters: bool,
 }
 
@@ -58,7 +58,7 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-/// See the module.
+/// The table of packet marks: its settings, the wanted marks, and the state of the table in the kernel.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Marking {
@@ -115,7 +115,7 @@ impl Marking {
         notes
     }
 
-    /// `Due::Marking`.
+    /// [`Due::Marking`]: retries a failed request and sets the next time.
     pub fn on_due(&mut self, now: Instant, timers: &mut Timers, fx: &mut Effects) {
         self.owned.on_due(now, fx);
         self.refresh(timers);

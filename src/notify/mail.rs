@@ -76,7 +76,7 @@ struct Session {
     whole_by: Instant,
 }
 
-/// See the module.
+/// The mail settings, the messages that wait, and the dialogue with the mail server.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Mail {
     settings: Option<Settings>,

@@ -42,9 +42,9 @@ pub struct Told {
     pub what: What,
     /// The state before, as far as it was reported.
     pub old: Option<State>,
-    /// Effective priority.
+    /// The effective priority at the change; 0 for a subject without one.
     pub priority: u8,
-    /// The cause.
+    /// Why the state changed, as the log line says; may be empty.
     pub cause: String,
     /// Number of the change, over all virtual routers.
     pub seq: u64,
@@ -83,7 +83,7 @@ struct Slot {
     told_at_load: Option<Instant>,
 }
 
-/// See the module.
+/// The queue of each subject's changes, and the hooks that run.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hooks {
     slots: BTreeMap<Subject, Slot>,

@@ -54,12 +54,12 @@ pub trait Item: Clone + PartialEq {
     fn is_gone(errno: Errno) -> bool;
 }
 
-/// A request.
+/// A request that the user of the reconciler sends to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Ask<V> {
-    /// Add it.
+    /// Add the item with this value.
     Add(V),
-    /// Delete it.
+    /// Delete the item, which has this value.
     Del(V),
     /// Delete the first and add the second, in this order; the answer is that of the addition.
     Change(V, V),
@@ -70,30 +70,30 @@ pub enum Ask<V> {
 pub enum Outcome<K, O> {
     /// The item is in the kernel, as requested.
     Held {
-        /// The owner.
+        /// The owner that wants the item.
         owner: O,
-        /// The item.
+        /// Key of the item.
         key: K,
     },
     /// The item could not be added; the addition is tried again. Reported once in a row of failures.
     Refused {
-        /// The owner.
+        /// The owner that wants the item.
         owner: O,
-        /// The item.
+        /// Key of the item.
         key: K,
-        /// Why.
+        /// The answer of the kernel.
         errno: Errno,
     },
     /// A deletion is done.
     Gone {
-        /// The item.
+        /// Key of the item.
         key: K,
     },
     /// The item could not be deleted; the deletion is tried again. Reported once.
     Stuck {
-        /// The item.
+        /// Key of the item.
         key: K,
-        /// Why.
+        /// The answer of the kernel.
         errno: Errno,
     },
 }
@@ -101,9 +101,9 @@ pub enum Outcome<K, O> {
 /// An item that another process deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Loss<K, O> {
-    /// The owner.
+    /// The owner that wants the item.
     pub owner: O,
-    /// The item.
+    /// Key of the item.
     pub key: K,
     /// The first loss after [`PEACE`], which is logged. The others are counted.
     pub first: bool,
@@ -111,7 +111,7 @@ pub struct Loss<K, O> {
     pub by: Doer,
 }
 
-/// See the module.
+/// The wanted and the held items of one kind, and the requests under way.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 #[serde(bound(
     serialize = "K: serde::Serialize, V: serde::Serialize, V::Owner: serde::Serialize",

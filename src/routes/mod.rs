@@ -73,7 +73,7 @@ pub struct RoutesView {
 type LineId = (RouteId, Owner);
 type Lines = Owned<RouteId, Line>;
 
-/// See the module.
+/// All wanted routes by owner, the mirror of those in the kernel, and the requests under way.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Routes {
     items: Reconciler<RouteId, RouteSpec>,
@@ -341,7 +341,7 @@ impl Routes {
         }
         self.rearm(now, timers);
     }
-    /// See [`Reconciler::freeze`].
+    /// Requests nothing more: another process takes over ([`Reconciler::freeze`]).
     pub fn freeze(&mut self) {
         self.items.freeze();
     }

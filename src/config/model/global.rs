@@ -39,7 +39,7 @@ pub struct LvsTimeouts {
     pub tcp: Option<u32>,
     /// TCP connections after a FIN.
     pub tcpfin: Option<u32>,
-    /// UDP.
+    /// Idle time of UDP flows.
     pub udp: Option<u32>,
 }
 
@@ -50,7 +50,7 @@ pub struct LvsSync {
     pub interface: Box<str>,
     /// The instance whose state decides master or backup.
     pub instance: Option<Box<str>>,
-    /// `id` of the synchronisation, 0..=255; `None`: the default.
+    /// `id` of the synchronisation, 0..=255; `None`: 0.
     pub id: Option<u8>,
     /// `maxlen`: longest packet, 1..=65507 bytes; `None`: the kernel's default.
     pub maxlen: Option<u16>,

@@ -356,7 +356,7 @@ block! {
 /// A line of `linkbeat_interfaces`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linkbeat {
-    /// Interface.
+    /// Name of the interface.
     pub interface: Box<str>,
     /// MII, ETHTOOL or IOCTL; `None`: the first that works.
     pub method: Option<Box<str>>,
