@@ -271,7 +271,7 @@ impl Routes {
     pub fn quiet(&self) -> bool {
         !self.owned.waits() && !self.owned.has_next() && self.items.quiet()
     }
-    /// Their numbers.
+    /// The numbers of routes for the report.
     pub fn view(&self) -> RoutesView {
         let waits = |(_, owner, l): &(RouteId, Owner, &Line)| *owner == Owner::File && l.spec.is_none();
         RoutesView {

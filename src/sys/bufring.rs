@@ -24,7 +24,7 @@ pub struct Received<'a> {
     pub name: &'a [u8],
     /// Raw ancillary data.
     pub control: &'a [u8],
-    /// The datagram.
+    /// The bytes of the datagram; cut, if `truncated`.
     pub payload: &'a [u8],
     /// The datagram was longer than the buffer.
     pub truncated: bool,

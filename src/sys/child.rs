@@ -25,7 +25,7 @@ pub struct Program {
     pub paths: Vec<CString>,
     /// Arguments, the program's name first.
     pub argv: Vec<CString>,
-    /// `NAME=value`.
+    /// The environment, as `NAME=value`.
     pub env: Vec<CString>,
 }
 
@@ -289,7 +289,7 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
     }
 }
 
-/// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h).
+/// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h): the process gets a session keyring of its own.
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
 /// `ioprio_set` (linux/ioprio.h): this process; class and level follow from the nice value.
 const IOPRIO_WHO_PROCESS: libc::c_int = 1;
@@ -371,7 +371,7 @@ pub fn execute(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Exit status.
+    /// Exit status, 0..=255.
     Exited(u8),
     /// By a signal.
     Signaled(u8),

@@ -47,19 +47,19 @@ pub fn utc_offset(at: i64) -> i64 {
 /// A wall-clock time in the local zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
-    /// Full year.
+    /// The full year, such as 2026.
     pub year: i32,
-    /// 1..=12.
+    /// Month, 1..=12.
     pub month: u8,
-    /// 1..=31.
+    /// Day of the month, 1..=31.
     pub day: u8,
-    /// 0..=23.
+    /// Hour, 0..=23.
     pub hour: u8,
-    /// 0..=59.
+    /// Minute, 0..=59.
     pub minute: u8,
-    /// 0..=60.
+    /// Second, 0..=60; 60 is a leap second.
     pub second: u8,
-    /// Microseconds.
+    /// Microseconds, 0..=999,999.
     pub micros: u32,
 }
 

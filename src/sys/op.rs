@@ -64,7 +64,7 @@ pub enum Link {
     Hard,
 }
 
-/// One completion.
+/// The completion of an operation.
 pub struct Done<T> {
     /// The tag that the submitter gave.
     pub tag: T,

@@ -20,7 +20,7 @@ const MAX_LINKS: usize = 40;
 pub struct Part<'a> {
     /// What it is.
     pub stat: &'a libc::stat,
-    /// Its descriptor.
+    /// An open descriptor of it, valid until the walk continues.
     pub fd: RawFd,
 }
 

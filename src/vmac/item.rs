@@ -43,7 +43,7 @@ impl Item for OwnLink {
 /// The state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stand {
-    /// `IFF_UP`.
+    /// `IFF_UP`: the interface is taken up.
     pub up: bool,
     /// It has our alias.
     pub ours: bool,

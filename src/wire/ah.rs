@@ -24,7 +24,7 @@ const WORDS: u8 = (LEN / 4 - 2) as u8;
 pub struct Header {
     /// Security parameters index: the sender's address.
     pub spi: Ipv4Addr,
-    /// Sequence number.
+    /// Sequence number, by which a replay is recognised.
     pub sequence: u32,
 }
 

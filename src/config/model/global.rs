@@ -52,13 +52,13 @@ pub struct LvsSync {
     pub instance: Option<Box<str>>,
     /// `id` of the synchronisation, 0..=255; `None`: 0.
     pub id: Option<u8>,
-    /// `maxlen`: longest packet, 1..=65507 bytes; `None`: the kernel's default.
+    /// `maxlen`: longest packet, 1..=65507 bytes; `None`: the kernel decides.
     pub maxlen: Option<u16>,
-    /// `port`: UDP port, 1..=65535; `None`: the kernel's default.
+    /// `port`: UDP port, 1..=65535; `None`: 8848.
     pub port: Option<u16>,
-    /// `ttl` of multicast packets, 1..=255; `None`: the kernel's default.
+    /// `ttl` of multicast packets, 1..=255; `None`: 1.
     pub ttl: Option<u8>,
-    /// `group`: the multicast group; `None`: the kernel's default.
+    /// `group`: the multicast group; `None`: 224.0.0.81.
     pub group: Option<IpAddr>,
 }
 

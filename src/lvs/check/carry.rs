@@ -27,7 +27,8 @@ const SOON: Duration = Duration::from_secs(1);
 const FAULT: i64 = -2_147_483_647;
 
 impl Checks {
-    /// [`Due::Checks`]: starts what is due, ends looks whose time is over, and returns what changed for real servers.
+    /// [`Due::Checks`](crate::timers::Due::Checks): starts what is due, ends looks whose time is over, and returns what changed for real
+    /// servers.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let (mut out, mut starts) = (core::mem::take(&mut self.unsaid), SLICE);
         let now = cx.now.mono;
