@@ -12,7 +12,7 @@ use super::{Loaded, check_interfaces};
 pub struct Host {
     /// Names of its interfaces.
     pub interfaces: Vec<String>,
-    /// Its addresses.
+    /// The addresses of its interfaces.
     pub addrs: Vec<HostAddr>,
     /// Whether a path leads to something.
     pub exists: fn(&str) -> bool,

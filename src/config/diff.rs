@@ -42,13 +42,13 @@ pub enum What {
     Kept,
     /// Stays, with these changes, in the order of the model.
     Altered(Vec<Change>),
-    /// New.
+    /// Only the new configuration has it.
     Added,
-    /// Gone.
+    /// Only the old configuration has it.
     Removed,
 }
 
-/// One setting.
+/// One setting whose value differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its word in the file, with the inner blocks that lead to it: "priority", "virtual_ipaddress 10.0.0.1 prefix".
@@ -68,7 +68,7 @@ pub struct Entry {
     pub kind: String,
     /// Its name or identity; empty for what exists once (`global_defs`).
     pub id: String,
-    /// What happens.
+    /// What a reload does with the block.
     pub what: What,
     /// What a person should know beyond that.
     pub remarks: Vec<String>,
@@ -77,7 +77,7 @@ pub struct Entry {
 /// An address that stays on the machine but changes hands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// Which.
+    /// The address that moves.
     pub addr: IpAddr,
     /// On which interface, before and after.
     pub dev: (String, String),
@@ -94,9 +94,9 @@ pub struct Adopted {
     pub from: String,
     /// The name after.
     pub to: String,
-    /// Its VRID.
+    /// The VRID, which identifies the virtual router together with interface and family.
     pub vrid: u8,
-    /// Its interface.
+    /// Name of the interface.
     pub interface: String,
 }
 

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct HostAddr {
     /// On which interface.
     pub interface: String,
-    /// Which.
+    /// The address without its prefix.
     pub addr: IpAddr,
     /// Its prefix length.
     pub prefix: u8,
@@ -30,7 +30,7 @@ pub struct HostAddr {
 /// What a lint may ask of this machine.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
-    /// Its addresses.
+    /// The addresses of its interfaces.
     pub addrs: &'a [HostAddr],
     /// Whether a path leads to something.
     pub exists: &'a dyn Fn(&str) -> bool,
@@ -56,7 +56,7 @@ pub struct Cx<'a> {
 
 /// One row of the table.
 pub struct Lint {
-    /// For `allow(...)`.
+    /// Name of the lint, for `allow(...)` and `--allow`.
     pub name: &'static str,
     /// What is found.
     pub what: &'static str,
@@ -353,7 +353,7 @@ fn peer_is_ourselves(cx: &mut Cx<'_>) {
 struct Command<'a> {
     /// Its block and its keyword.
     at: (Place, &'static str),
-    /// Whose.
+    /// The subject of the message: what runs the command.
     owner: String,
     program: &'a str,
 }

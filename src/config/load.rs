@@ -26,7 +26,7 @@ pub struct Loaded {
     pub diags: Vec<Diag>,
     /// Messages that were too many.
     pub cut: Cut,
-    /// For rendering.
+    /// The texts that were read, for positions and excerpts in messages.
     pub sources: Sources,
     /// Every interface the file names.
     pub interfaces: Vec<InterfaceUse>,

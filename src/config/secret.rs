@@ -94,7 +94,7 @@ enum In {
     Elsewhere,
     /// Only exact words are looked for: there are half a million statements, and none of their blocks has a password.
     Servers,
-    /// `authentication`, `auth_hmac`.
+    /// `authentication` and `auth_hmac`: blocks that contain secrets.
     Secrets,
     /// A block in such a block, or behind a secret.
     Hidden,

@@ -24,9 +24,9 @@ const SLICE: usize = 64 << 10;
 /// The words of a statement. Most statements have one or two, and there are half a million: these need no memory of their own.
 #[derive(Debug)]
 pub enum Words {
-    /// One word.
+    /// The keyword alone.
     One([Word; 1]),
-    /// Two words.
+    /// A keyword with one argument.
     Two([Word; 2]),
     /// Any other number of them.
     Others(Vec<Word>),

@@ -37,7 +37,7 @@ pub enum ToGuard {
     Spawn {
         /// The core's name for the program.
         child: u64,
-        /// The program.
+        /// The program to run.
         spec: SpawnSpec,
     },
     /// End a program's process group.
@@ -72,7 +72,7 @@ pub enum ToGuard {
     Recorded {
         /// Whether the recording is in the file.
         done: bool,
-        /// Why not.
+        /// Why the recording is not in the file; empty if it is.
         text: String,
     },
 }

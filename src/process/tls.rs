@@ -85,7 +85,7 @@ fn words(error: &Error) -> String {
     }
 }
 
-/// One connection.
+/// TLS of one connection: the session, and whether the handshake has ended.
 pub struct Tls {
     session: ClientConnection,
     connected: bool,

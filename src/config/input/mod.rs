@@ -53,7 +53,7 @@ pub struct Options<'a> {
     pub strict_include: bool,
     /// Environment variables, for `${_ENV NAME}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// For `${_RANDOM}`.
+    /// Seed of the numbers for `${_RANDOM}`.
     pub seed: u64,
     /// Limits of the input.
     pub limits: Limits,
