@@ -365,7 +365,7 @@ impl Instance {
         }
         if self.priority == self.cfg.priority { String::new() } else { self.weighed.clone() }
     }
-    /// Counters since the start, or since the last dump that clears them.
+    /// Counters of adverts and of changes of state.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
