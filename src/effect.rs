@@ -40,7 +40,7 @@ pub enum SockSpec {
         local: IpAddr,
         /// Interface to bind to; 0: none. A link-local IPv6 address means nothing without one.
         ifindex: u32,
-        /// As in `Multicast`.
+        /// Of protocol 51 instead of 112: adverts with an Authentication Header.
         #[serde(default)]
         ah: bool,
     },
@@ -94,7 +94,7 @@ pub struct Packet {
 pub struct Packets(Arc<[Packet]>);
 
 impl Packets {
-    /// For one destination.
+    /// An advert for one destination, in `bytes` from the IP header on.
     pub fn one(to: IpAddr, bytes: Bytes) -> Packets {
         Packets::one_from(None, to, bytes)
     }
@@ -181,7 +181,7 @@ pub struct ProcessSpec {
     pub full_command: bool,
 }
 
-/// Where a connection goes.
+/// The address that a connection is opened to, and its transport protocol.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Peer {
     /// A TCP connection to this address and port.
@@ -209,7 +209,7 @@ pub struct Way {
     pub tls: Option<Tls>,
 }
 
-/// How TLS is begun.
+/// The options of a TLS handshake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tls {
     /// Name of the server in the handshake (SNI), and with `verify` in its certificate; `None`: its address.
@@ -231,14 +231,14 @@ pub struct Reloaded {
     pub done: bool,
 }
 
-/// Of the sockets.
+/// Effects for the VRRP sockets: open, close, and what else they receive.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum SockFx {
     /// Open a socket; answered by [`SockEv::Ready`](crate::event::SockEv::Ready).
     Open {
         /// Key of the socket, chosen by the world.
         sock: SockKey,
-        /// What it is.
+        /// What it receives, and where it sends.
         spec: SockSpec,
     },
     /// Close it; no event of it follows. Adverts still armed on it are cancelled.
@@ -251,7 +251,7 @@ pub enum SockFx {
     HearLocal {
         /// Key of the IPv4 socket.
         sock: SockKey,
-        /// From which addresses.
+        /// IPv4 addresses of this host that adverts are accepted from.
         sources: Vec<Ipv4Addr>,
     },
     /// Send multicast adverts by a socket that is not connected to the group from now on: errors that other hosts report do not reach it.
@@ -261,7 +261,7 @@ pub enum SockFx {
     },
 }
 
-/// Of the adverts.
+/// Effects for adverts: send, arm and stop.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum AdvertFx {
     /// Send an advert now. Answered by [`AdvertEv::SendFailed`](crate::event::AdvertEv::SendFailed) when no packet of it could be sent.
@@ -291,7 +291,7 @@ pub enum AdvertFx {
     Stop {
         /// Key of the virtual router that stops.
         vr: VrKey,
-        /// Where the farewell goes.
+        /// Key of the socket that the farewell leaves by.
         sock: SockKey,
         /// The last packets on the wire, one for each destination, if any.
         farewell: Option<Packets>,
@@ -385,7 +385,7 @@ pub enum GuardFx {
     Spawn {
         /// Key of the program, chosen by the world and returned in the answer.
         child: ChildKey,
-        /// What it is.
+        /// The program, its arguments and its user.
         spec: Box<SpawnSpec>,
     },
     /// Signal a program's process group: SIGTERM, or with `hard` SIGKILL. `ChildExit` follows when it is gone.
@@ -467,7 +467,7 @@ pub enum HelperFx {
     },
     /// Addresses of a host name, off the loop; answered by [`HelperEv::Resolved`](crate::event::HelperEv::Resolved).
     Lookup {
-        /// For which connection.
+        /// Key of the connection that the addresses are for.
         conn: ConnKey,
         /// Name or address.
         host: String,
@@ -476,7 +476,7 @@ pub enum HelperFx {
     },
 }
 
-/// Of stream connections.
+/// Effects for stream connections: open, write and close.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum ConnFx {
     /// Open a connection; answered by [`Event::Conn`](crate::event::Event::Conn).
@@ -544,7 +544,7 @@ pub enum BfdFx {
     Open {
         /// Key of the session.
         session: BfdKey,
-        /// What it is.
+        /// Source, destination and TTL of its packets.
         spec: BfdSpec,
     },
     /// Send a packet, behind the adverts of the turn.
@@ -564,9 +564,9 @@ pub enum BfdFx {
 /// Every output, by the service that does it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
-    /// Of the sockets.
+    /// For the VRRP sockets.
     Sock(SockFx),
-    /// Of the adverts.
+    /// For the adverts.
     Advert(AdvertFx),
     /// Send whole Ethernet frames (gratuitous ARP, unsolicited NA), in order, behind the adverts of the turn; answered by
     /// [`Event::Frames`](crate::event::Event::Frames).
@@ -584,7 +584,7 @@ pub enum Effect {
     Guard(GuardFx),
     /// Of the line to the helper.
     Helper(HelperFx),
-    /// Of stream connections.
+    /// For stream connections.
     Conn(ConnFx),
     /// For IPVS, and the reading of virtual servers from the configuration image.
     Lvs(LvsFx),
@@ -623,11 +623,11 @@ impl Effects {
     pub fn since(&self, before: usize) -> &[Effect] {
         self.0.get(before..).unwrap_or_default()
     }
-    /// How many wait.
+    /// The number of effects that were not taken yet.
     pub fn len(&self) -> usize {
         self.0.len()
     }
-    /// Whether none waits.
+    /// Whether every effect was taken.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -52,7 +52,7 @@ pub enum Signal {
     Hup,
 }
 
-/// How a program ended.
+/// How a program ended, or that it never started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ChildEnd {
     /// Exit status, 0..=255.
@@ -78,14 +78,14 @@ pub enum Stream<'a> {
     Failed(Errno),
 }
 
-/// From the sockets.
+/// Events of the VRRP sockets.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum SockEv<'a> {
     /// A datagram from a raw VRRP socket. IPv4: the whole IP packet. IPv6: the VRRP message.
     Datagram {
-        /// Where it was received.
+        /// Key of the socket that received it.
         sock: SockKey,
-        /// What the kernel adds.
+        /// The sender, and for IPv6 destination and hop limit.
         meta: RxMeta,
         /// How long before this turn it arrived, at most [`LONGEST_AGE`]: the time to wake up is not added to every timer.
         age: Duration,
@@ -96,11 +96,11 @@ pub enum SockEv<'a> {
     /// As `Datagram`, of those asked for by [`SockFx::HearLocal`](crate::effect::SockFx::HearLocal). While this host does not have the
     /// source address, the raw socket delivers it as well.
     LocalDatagram {
-        /// Where it was received.
+        /// Key of the socket that it belongs to.
         sock: SockKey,
         /// The sender, and for IPv6 destination and hop limit.
         meta: RxMeta,
-        /// As in `Datagram`.
+        /// How long before this turn it arrived, at most [`LONGEST_AGE`].
         age: Duration,
         /// The whole IP packet.
         #[serde(with = "crate::octets")]
@@ -122,7 +122,7 @@ pub enum SockEv<'a> {
     },
 }
 
-/// From the adverts.
+/// Events of the adverts: which left and which failed.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum AdvertEv<'a> {
     /// A pre-armed advert left, or failed to. Not reported for adverts that [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) took back.
@@ -210,7 +210,7 @@ pub enum NetEv {
     Reply {
         /// Number of the request, as in the change.
         req: ReqId,
-        /// What the kernel said.
+        /// Success, or the errno of the kernel.
         result: Result<(), Errno>,
     },
 }
@@ -229,14 +229,14 @@ pub enum LvsEv {
     Found(Vec<Message>),
     /// A dump has ended; `false`: without some of it.
     Synced {
-        /// Whether it is complete.
+        /// False: the dump lacks some of the table.
         complete: bool,
     },
     /// Answer to [`LvsFx::Change`](crate::effect::LvsFx::Change).
     Reply {
         /// Number of the request, as in the change.
         req: ReqId,
-        /// What the kernel said.
+        /// Success, or the errno of the kernel.
         result: Result<(), Errno>,
     },
     /// Health checks may have so many connections at a time: fewer than [`CONNECTIONS`](crate::lvs::check::CONNECTIONS), because of the limit
@@ -318,7 +318,7 @@ pub enum HelperEv<'a> {
     },
     /// Answer to [`HelperFx::Lookup`](crate::effect::HelperFx::Lookup).
     Resolved {
-        /// For which connection.
+        /// Key of the connection that the addresses are for.
         conn: ConnKey,
         /// At least one address, at most 8.
         #[serde(deserialize_with = "crate::octets::list_result")]
@@ -349,7 +349,7 @@ pub enum FilterEv {
     Reply {
         /// Number of the request, as in the change.
         req: ReqId,
-        /// What the kernel said.
+        /// Success, or the errno of the kernel.
         result: Result<(), Errno>,
     },
 }
@@ -359,7 +359,7 @@ pub enum FilterEv {
 pub enum BfdEv<'a> {
     /// A UDP payload.
     Datagram {
-        /// Where it was received.
+        /// The port that received it.
         port: BfdPort,
         /// Source address of the packet.
         src: IpAddr,
@@ -377,7 +377,7 @@ pub enum BfdEv<'a> {
     Listening {
         /// The port, as in the request.
         port: BfdPort,
-        /// Whether it receives now.
+        /// Success, or why the port does not receive.
         result: Result<(), Errno>,
     },
     /// A port that received stopped receiving for good; it is closed already.
@@ -410,7 +410,7 @@ pub enum Event<'a> {
     Start,
     /// The daemon received SIGTERM, SIGINT or SIGHUP.
     Signal(Signal),
-    /// From the sockets.
+    /// From the VRRP sockets.
     Sock(SockEv<'a>),
     /// From the adverts.
     Advert(AdvertEv<'a>),

@@ -73,7 +73,7 @@ impl core::fmt::Display for Knob {
     }
 }
 
-/// One to set.
+/// One sysctl to be set, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Set {
     /// The sysctl to set.

@@ -61,7 +61,7 @@ pub struct RouteId {
 pub struct IpTunnel<A> {
     /// Number of the tunnel.
     pub id: u64,
-    /// Its other end.
+    /// Address of the other end.
     pub dst: A,
     /// Address of this end.
     pub src: A,
@@ -155,7 +155,7 @@ pub struct RouteSpec {
     pub expires: Option<u32>,
     /// `RTA_TTL_PROPAGATE` of MPLS; `None`: not set.
     pub ttl_propagate: Option<bool>,
-    /// For an addition.
+    /// Of an addition: its place among the routes of the same destination.
     pub mode: Mode,
 }
 

@@ -87,7 +87,7 @@ impl Discard {
             Discard::Ttl => Refused::ALL.len() + 1,
         }
     }
-    /// Its name in reports.
+    /// The name of the counter in reports, such as "detect_mult".
     pub fn name(self) -> &'static str {
         match self {
             Discard::Refused(Refused::Version) => "version",

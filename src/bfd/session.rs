@@ -34,13 +34,13 @@ pub struct Remote {
     pub discr: u32,
     /// bfd.RemoteSessionState: the state in the last packet of the peer.
     pub state: State,
-    /// Its last diagnostic code.
+    /// The diagnostic code in the last packet of the peer.
     pub diag: u8,
     /// bfd.RemoteMinRxInterval, microseconds: the shortest interval between packets that the peer accepts.
     pub min_rx: u32,
     /// Its Desired Min TX Interval.
     pub min_tx: u32,
-    /// Its Detect Mult.
+    /// Detect Mult in the last packet of the peer.
     pub multiplier: u8,
     /// bfd.RemoteDemandMode: the peer requests no periodic packets while both ends are Up.
     pub demand: bool,
@@ -134,11 +134,11 @@ impl Session {
     pub fn state(&self) -> State {
         self.state
     }
-    /// Its own diagnostic code.
+    /// bfd.LocalDiag: why this session last left Up.
     pub fn diag(&self) -> u8 {
         self.diag
     }
-    /// Its own discriminator.
+    /// bfd.LocalDiscr: the number by which the peer names this session.
     pub fn discr(&self) -> u32 {
         self.discr
     }

@@ -20,7 +20,7 @@ pub struct Host {
     pub sysctl: fn(&str) -> Option<i64>,
 }
 
-/// How to look.
+/// What is examined besides the file itself.
 #[derive(Clone, Copy, Default)]
 pub struct Look<'a> {
     /// `None`: another machine's configuration (`--offline`).

@@ -72,7 +72,7 @@ pub struct Diag {
 /// The messages beyond the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// All of them.
+    /// The number of messages beyond the limits.
     pub messages: usize,
     /// Those for which `--config-test` fails.
     pub failing: usize,

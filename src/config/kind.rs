@@ -55,7 +55,7 @@ impl Kind {
 /// A text of a kind.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// What it is about.
+    /// The kind that the message belongs to.
     pub kind: &'static Kind,
     /// How bad this message is; by default that of its kind ([`Kind::severity`]).
     pub severity: Severity,
@@ -69,7 +69,7 @@ impl Message {
     fn new(kind: &'static Kind, text: String) -> Message {
         Message { kind, severity: kind.severity, fate: kind.fate, text }
     }
-    /// As bad as this.
+    /// The same message with this severity.
     pub fn severity(self, severity: Severity) -> Message {
         Message { severity, ..self }
     }

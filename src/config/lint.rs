@@ -23,7 +23,7 @@ pub struct HostAddr {
     pub interface: String,
     /// The address without its prefix.
     pub addr: IpAddr,
-    /// Its prefix length.
+    /// Prefix length of the address.
     pub prefix: u8,
 }
 
@@ -58,11 +58,11 @@ pub struct Cx<'a> {
 pub struct Lint {
     /// Name of the lint, for `allow(...)` and `--allow`.
     pub name: &'static str,
-    /// What is found.
+    /// What in the file or on the machine is reported.
     pub what: &'static str,
-    /// Why it hurts.
+    /// The unwanted effect.
     pub why: &'static str,
-    /// What to do.
+    /// What the operator should change.
     pub remedy: &'static str,
     /// `None`: found while the file is read, always; then it is an ordinary message and counts as one.
     pub check: Option<fn(&mut Cx<'_>)>,

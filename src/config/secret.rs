@@ -88,7 +88,7 @@ pub fn mark(src: &mut Sources, tree: &Tree) {
     found.into_iter().for_each(|span| src.add_secret_word(span));
 }
 
-/// What surrounds a statement.
+/// The kind of block that a statement stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum In {
     Elsewhere,

@@ -77,7 +77,7 @@ impl Stmt {
 pub struct Block {
     /// The opening brace.
     pub open: Span,
-    /// In file order.
+    /// The statements between the braces, in file order.
     pub stmts: Vec<Stmt>,
 }
 

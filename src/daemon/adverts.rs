@@ -55,11 +55,11 @@ use crate::time::Instant;
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-/// What a [`ChainKey`] names.
+/// What a [`ChainKey`] names: one chain of armed adverts.
 pub enum ChainMark {}
 /// Name of a chain.
 pub type ChainKey = Key<ChainMark>;
-/// What a [`StopKey`] names.
+/// What a [`StopKey`] names: the stop of one virtual router, until all its operations have completed.
 pub enum StopMark {}
 /// Name of a stop whose farewell is on its way.
 pub type StopKey = Key<StopMark>;

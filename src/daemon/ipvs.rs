@@ -31,7 +31,7 @@ const BUFFERS: u16 = 32;
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.
 const GROUP: u16 = 3;
-/// What is dumped.
+/// The content of a dump under way.
 #[derive(Clone, Copy)]
 enum Dumped {
     Services,

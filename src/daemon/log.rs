@@ -41,7 +41,7 @@ pub struct Sink {
     due: Instant,
     bytes: usize,
     lost: u64,
-    /// Since the start.
+    /// Lines lost since the start.
     lost_so_far: u64,
     /// The bytes of the current write, and their number of lines.
     writing: Option<(Bytes, u64)>,

@@ -62,7 +62,7 @@ pub enum Told<R> {
     DumpBegin,
     /// A dump has ended.
     Synced {
-        /// Whether it is complete.
+        /// False: messages were lost or the kernel's state changed meanwhile, and the dump lacks some of it.
         complete: bool,
     },
 }

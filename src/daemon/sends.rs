@@ -15,7 +15,7 @@ use crate::wire::ether;
 use bytes::Bytes;
 use std::rc::Rc;
 
-/// What a [`SendKey`] names.
+/// What a [`SendKey`] names: one advert that is being sent to its destinations.
 pub enum SendMark {}
 /// Name of an advert that was sent at once.
 pub type SendKey = Key<SendMark>;

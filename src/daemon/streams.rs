@@ -255,12 +255,12 @@ impl Streams {
         self.all.get(&conn).map_or(0, |c| c.queued)
     }
 
-    /// How many there are.
+    /// The number of connections, those being opened included.
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

@@ -65,9 +65,9 @@ pub enum Token {
     Signals,
     /// The guard sent a message.
     Guard,
-    /// Of the sockets.
+    /// Of the VRRP sockets.
     Sock(SockToken),
-    /// Of the adverts.
+    /// Of the adverts, armed or sent at once.
     Advert(AdvertToken),
     /// There is room for more Ethernet frames on the interface with this index.
     Frames(u32),
@@ -77,7 +77,7 @@ pub enum Token {
     Ipvs(NetToken),
     /// Of the nfnetlink socket for nf_tables.
     Filter(NetToken),
-    /// Of a stream connection.
+    /// Of this stream connection.
     Conn(ConnKey, ConnToken),
     /// Of the line to the helper.
     Helper(HelperToken),

@@ -204,12 +204,12 @@ impl Filter {
         self.owned.idle()
     }
 
-    /// How much is kept.
+    /// The sizes of its collections, for a test that no entry is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         self.owned.sizes().into_iter().chain([self.wanted.len(), self.awaited.len()])
     }
 
-    /// From the kernel.
+    /// Handles an event from nf_tables; returns lines for the log.
     pub fn on_event(&mut self, now: Instant, event: &FilterEv, timers: &mut Timers) -> Vec<Note> {
         let mut notes = Vec::new();
         match self.owned.on_event(now, event, &WORDS, &mut notes) {

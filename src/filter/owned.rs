@@ -116,7 +116,7 @@ impl<const SERIES: u8> Owned<SERIES> {
     pub fn in_force(&self) -> Option<&Ruleset> {
         self.items.held_as(()).map(|v| &*v.0)
     }
-    /// How much is kept.
+    /// The sizes of its collections, for a test that no entry is left behind.
     pub fn sizes(&self) -> [usize; 7] {
         self.items.sizes()
     }

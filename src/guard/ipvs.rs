@@ -47,7 +47,7 @@ enum Gone {
 }
 
 impl Ipvs {
-    /// What a snapshot names.
+    /// The services and the timeouts that a snapshot names.
     pub(super) fn of(shot: Option<&Snapshot>) -> Ipvs {
         let services = shot.iter().flat_map(|s| &s.services).copied().collect();
         Ipvs { services, timeouts: shot.map(|s| s.timeouts).unwrap_or_default(), ..Ipvs::default() }

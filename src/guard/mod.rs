@@ -107,7 +107,7 @@ pub struct Made {
     pub reports: Reports,
     /// The compiled configuration for the first core.
     pub image: File,
-    /// Where snapshots are kept.
+    /// The file in memory to which cores write their snapshots.
     pub snapshot: File,
     /// The control socket and the socket to systemd.
     pub answers: Answers,

@@ -59,7 +59,7 @@ pub struct CoreState {
     pub line: RawFd,
     /// When it was started, nanoseconds of CLOCK_MONOTONIC.
     pub started: u64,
-    /// Its helper's process.
+    /// Process id of its helper; `None`: there was none.
     pub helper: Option<u32>,
     /// Snapshot layouts that the core can write; empty: a release before layout 4.
     #[serde(default)]

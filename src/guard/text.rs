@@ -111,7 +111,7 @@ pub fn no_servers(why: &dyn core::fmt::Display) -> Note {
 pub fn helper_died(pid: u32, how: End) -> Note {
     note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))
 }
-/// Another helper was started.
+/// Another helper was started, after one that ended or could not be started.
 pub fn helper_started(pid: u32) -> Note {
     note(Level::Info, format!("Starting helper process, pid={pid}"))
 }

@@ -42,7 +42,7 @@ pub enum Ask {
         watch: u64,
         /// Program and parameters, at least the program.
         argv: Vec<String>,
-        /// How parameters are compared.
+        /// How the parameters are compared with those of a process.
         param_match: ParamMatch,
         /// Compare the command line, not `comm`.
         full_command: bool,

@@ -114,7 +114,7 @@ pub struct Director {
 }
 
 impl Director {
-    /// Its virtual servers.
+    /// The virtual servers and real servers, for reports and checks.
     pub fn farm(&self) -> &Farm {
         &self.farm
     }

@@ -54,7 +54,7 @@ pub struct Told {
     pub scripts: [Option<Box<Script>>; 2],
     /// `smtp_alert`, where the file says so.
     pub mailed: Option<bool>,
-    /// Why, as text.
+    /// The cause of the change, as text.
     pub cause: String,
 }
 
@@ -72,7 +72,7 @@ struct Whose {
     place: usize,
 }
 
-/// One virtual server.
+/// One virtual server: its settings, its pool, and its services in the kernel's table.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Virtual {
     /// In messages: `[10.77.1.1]:tcp:80`, `FWM 7`, `[web]:0`.
@@ -242,7 +242,7 @@ impl Farm {
     pub fn sizes(&self) -> [usize; 2] {
         [self.virtuals.len(), self.reals.len()]
     }
-    /// One virtual server.
+    /// The virtual server with this key; `None`: it was removed.
     pub fn get(&self, vs: VsKey) -> Option<&Virtual> {
         self.virtuals.get(vs)
     }

@@ -22,7 +22,7 @@ pub enum Verdict {
     Unchecked,
     /// No check has ended yet; it does not take part (`alpha`).
     Awaited,
-    /// All its checks succeed.
+    /// All its checks succeed; it takes part.
     Up,
     /// A check fails.
     Down,

@@ -403,7 +403,7 @@ impl Table {
         }
     }
 
-    /// What a dump has.
+    /// Takes in the messages of a dump: services, or destinations of the service that was asked about.
     pub fn on_found(&mut self, messages: Vec<Message>, wants: &dyn Wants) {
         for message in messages {
             match message {

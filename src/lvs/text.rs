@@ -74,7 +74,7 @@ pub fn sorry(comes: bool, inhibit: bool, server: &str, of: &str) -> Note {
     };
     note(Level::Notice, text)
 }
-/// All others with it.
+/// The sorry server was replaced by the real servers that are up (`come`), or replaces them.
 pub fn alive(come: bool, of: &str) -> Note {
     note(
         Level::Notice,

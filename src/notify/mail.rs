@@ -181,7 +181,7 @@ impl Mail {
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.give_up = Some(cx.now.mono + AT_STOP);
     }
-    /// Another process takes over.
+    /// Another process takes over: no further message is begun.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }

@@ -41,7 +41,7 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 pub struct ServerTold {
     /// The virtual server or real server.
     pub who: Subject,
-    /// Whether it is up.
+    /// Whether a real server takes connections, or a virtual server has its quorum.
     pub up: bool,
     /// `quorum_up` or `notify_up` in the place of `master`, `quorum_down` or `notify_down` in that of `backup`.
     pub scripts: Notify,

@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(60);
 const LONG_AT_STOP: Duration = Duration::from_secs(4);
 /// An error that was logged when the configuration was read is not logged again for the first state, which follows at once.
 const JUST_TOLD: Duration = Duration::from_secs(1);
-/// From SIGTERM to SIGKILL.
+/// Time from SIGTERM to SIGKILL of a hook.
 pub(super) const HARD: Duration = Duration::from_secs(2);
 /// Bytes of a cause in the environment.
 const CAUSE: usize = 512;

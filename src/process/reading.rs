@@ -1,6 +1,6 @@
 //! How a configuration is read, and the form of the messages about it: options that the compiler and a new guard are given as well.
 
-/// When to use colour.
+/// When messages are printed in colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colour {
     /// On a terminal, unless NO_COLOR is set.

@@ -96,7 +96,7 @@ pub struct Tls {
 pub struct Fed {
     /// The handshake is over, by these bytes.
     pub connected: bool,
-    /// What was said.
+    /// The decrypted bytes that the peer sent.
     pub plain: Vec<u8>,
     /// The peer will say no more.
     pub end: bool,

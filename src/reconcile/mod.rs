@@ -40,7 +40,7 @@ const DELETE_TRIES: u32 = 5;
 /// Values of one item that may be in the kernel. After a lost answer a dump follows, which resolves the doubt: more than one is rare.
 const MAYBE: usize = 4;
 
-/// One kind of item.
+/// The value of an item, and what its kind requires of the reconciler.
 pub trait Item: Clone + PartialEq {
     /// The owner of items of this kind.
     type Owner: Copy + Ord;
@@ -511,7 +511,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn held_as(&self, key: K) -> Option<&V> {
         self.entries.get(&key)?.held.as_ref()
     }
-    /// Whether anybody wants it.
+    /// Whether an owner wants the item with this key.
     pub fn is_wanted(&self, key: K) -> bool {
         self.entries.get(&key).is_some_and(|e| e.owner.is_some())
     }

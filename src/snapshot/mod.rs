@@ -131,7 +131,7 @@ pub struct SinceShot {
     pub at: (u64, u64),
     /// When the virtual server was configured.
     pub born: (u64, u64),
-    /// Why, in words.
+    /// The cause, as text.
     pub why: Box<str>,
 }
 
@@ -180,7 +180,7 @@ impl Snapshot {
     }
 }
 
-/// One virtual router.
+/// The state of one virtual router.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstanceShot {
@@ -245,7 +245,7 @@ pub struct FarewellShot {
     pub packets: Vec<Packet>,
 }
 
-/// One sync group.
+/// The state of one sync group: what its hooks and pipes were told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupShot {
@@ -269,7 +269,7 @@ pub struct TrackShot {
     pub value: Option<i64>,
 }
 
-/// One BFD session.
+/// The state of one BFD session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BfdShot {
@@ -281,11 +281,11 @@ pub struct BfdShot {
     pub source: Option<IpAddr>,
     /// With `peer`: Multihop BFD (RFC 5883).
     pub multihop: bool,
-    /// Its own discriminator.
+    /// Its own discriminator (bfd.LocalDiscr).
     pub discr: u32,
     /// 0 AdminDown, 1 Down, 2 Init, 3 Up.
     pub state: u8,
-    /// Its own diagnostic code.
+    /// Its own diagnostic code (bfd.LocalDiag).
     pub diag: u8,
     /// The peer's discriminator; 0: not known.
     pub remote_discr: u32,

@@ -18,7 +18,7 @@ pub struct BufRing {
     tail: u16,
 }
 
-/// One received datagram.
+/// One received datagram, in a buffer that is given back after the event.
 pub struct Received<'a> {
     /// Raw sender address.
     pub name: &'a [u8],

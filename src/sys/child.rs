@@ -29,7 +29,7 @@ pub struct Program {
     pub env: Vec<CString>,
 }
 
-/// How a program starts.
+/// The conditions under which a program is started.
 #[derive(Clone, Debug, Default)]
 pub struct How<'a> {
     /// User and group; the group is also the only supplementary group. `None`: those of this process.
@@ -368,7 +368,7 @@ pub fn execute(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
     }
 }
 
-/// How a process ended.
+/// How a process ended, as waitpid(2) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Exit status, 0..=255.

@@ -16,7 +16,7 @@ use io_uring::types::Timespec;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// What an [`OpKey`] names.
+/// What an [`OpKey`] names: one operation of the ring.
 pub enum OpMark {}
 /// Name of an operation in flight; its bits are the operation's `user_data`.
 pub type OpKey = Key<OpMark>;

@@ -38,7 +38,7 @@ impl Buffers for BufRing {
 
 /// Operations: submitted, linked, cancelled, completed. Each method is [`Ring`]'s of the same name.
 pub trait Ops<T: Copy> {
-    /// Where datagrams are received.
+    /// The buffers that datagrams are received into.
     type Buffers: Buffers;
 
     /// Makes `entries` buffers of `size` bytes, and offers all of them under the number `group`.

@@ -33,7 +33,7 @@ impl File {
     pub fn value(&self) -> Option<i32> {
         self.value
     }
-    /// What was known before.
+    /// Takes over the number that an earlier process had read.
     pub fn resume(&mut self, value: i32) {
         self.value = Some(value);
     }

@@ -97,7 +97,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// Every kind, in the order of the members.
     pub const ALL: [Kind; 6] = [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::Bfd, Kind::VirtualServer];
     /// As in snapshots and sentences.
     pub fn word(self) -> &'static str {
@@ -262,7 +262,7 @@ pub struct TrackView {
     pub name: Box<str>,
     /// The present verdict.
     pub verdict: Verdict,
-    /// Its program runs.
+    /// A script: its program runs now.
     pub running: bool,
 }
 
@@ -455,7 +455,7 @@ impl Tracks {
     pub fn len(&self) -> usize {
         self.all.len()
     }
-    /// Whether there is none.
+    /// Whether nothing is tracked.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

@@ -34,7 +34,7 @@ impl Process {
     pub fn up(&self) -> Option<bool> {
         self.up
     }
-    /// What was known before.
+    /// Takes over the verdict of an earlier process.
     pub fn resume(&mut self, up: bool) {
         self.up = Some(up);
     }

@@ -105,7 +105,7 @@ impl Script {
     pub fn cfg(&self) -> &VrrpScript {
         &self.cfg
     }
-    /// Whether its program runs.
+    /// Whether its program runs now.
     pub fn runs(&self) -> bool {
         self.run.is_some()
     }

@@ -33,7 +33,7 @@ pub enum State {
 }
 
 impl State {
-    /// All, in table order.
+    /// Every state, in the order of the table's rows.
     pub const ALL: [State; 4] = [State::Init, State::Backup, State::Master, State::Fault];
 
     /// The word in log lines: "Entering MASTER STATE".
@@ -81,7 +81,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// All, in table order.
+    /// Every input, in the order of the table's columns.
     pub const ALL: [Input; 14] = [
         Input::Start,
         Input::StartOwner,

@@ -103,11 +103,11 @@ impl Tally {
 /// The aim of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
-    /// All are in FAULT.
+    /// All members enter FAULT.
     Fault,
-    /// All are Backup.
+    /// All members are Backup.
     Backup,
-    /// All become Master.
+    /// All members become Master.
     Master,
     /// All are Master; members that were added since join them.
     Join,

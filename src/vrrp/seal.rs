@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 /// If the wall clock differs by more than this from the time by the monotonic clock, it was set.
 const STEP: i128 = 100_000_000;
 
-/// How adverts are signed.
+/// The signature of a virtual router's adverts, with its key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Signing {
     /// Adverts are sent as they are: no authentication, or a password (V2).

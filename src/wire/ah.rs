@@ -19,7 +19,7 @@ const ICV: usize = 12;
 /// Length field: 32-bit words less two.
 const WORDS: u8 = (LEN / 4 - 2) as u8;
 
-/// What the header says.
+/// The fields of a received Authentication Header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Security parameters index: the sender's address.

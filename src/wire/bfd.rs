@@ -115,7 +115,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// All of them.
+    /// Every reason, in the order of the checks.
     pub const ALL: [Refused; 7] = [
         Refused::Version,
         Refused::Length,

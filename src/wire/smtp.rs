@@ -28,7 +28,7 @@ pub struct Reply {
 pub enum Bad {
     /// A line without an end within [`LINE`].
     LongLine,
-    /// More than [`LINES`] lines.
+    /// A reply of more than [`LINES`] lines.
     ManyLines,
     /// No `<digit><digit><digit>` and space or hyphen; or another code within one reply.
     NoReply,
@@ -147,7 +147,7 @@ fn mailbox(word: &str) -> &str {
     }
 }
 
-/// What a message says.
+/// The header fields and the text of a mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     /// `Date`, in UTC.

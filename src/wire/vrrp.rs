@@ -116,11 +116,11 @@ impl<'a> Addrs<'a> {
             Family::V6 => array::<16>(c, 0).ok().map(|a| IpAddr::V6(Ipv6Addr::from(a))),
         })
     }
-    /// How many, 0..=255.
+    /// The number of addresses, 0..=255.
     pub fn len(self) -> usize {
         self.bytes.len() / addr_len(self.family)
     }
-    /// Whether there is none.
+    /// Whether the list has no address.
     pub fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }

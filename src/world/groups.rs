@@ -33,7 +33,7 @@ struct Group {
     disputes: u32,
 }
 
-/// All sync groups.
+/// All sync groups, and the group of each virtual router.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Groups {
     all: Arena<GroupMark, Group>,

@@ -16,7 +16,7 @@ impl World {
         self.tape = Some(Box::new(tape));
     }
 
-    /// What was kept.
+    /// The tape with what was recorded; `None`: nothing is recorded.
     pub fn tape(&self) -> Option<&Tape> {
         self.tape.as_deref()
     }

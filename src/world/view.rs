@@ -26,7 +26,7 @@ pub struct View {
     pub state: State,
     /// When it entered that state.
     pub since: Now,
-    /// Where it speaks.
+    /// Name of the interface of the `vrrp_instance`.
     pub interface: String,
     /// Virtual Router Identifier, 1..=255.
     pub vrid: u8,
@@ -42,7 +42,7 @@ pub struct View {
     pub first_wait: Duration,
     /// The Master we follow.
     pub master: Option<IpAddr>,
-    /// Where we send from.
+    /// Source address of its adverts; `None`: it has none.
     pub source: Option<IpAddr>,
     /// Adverts armed in the kernel.
     pub armed: usize,

@@ -46,7 +46,7 @@ pub enum Scope {
     RealServer,
     /// TCP_CHECK, PING_CHECK, and what all network checks share.
     NetCheck,
-    /// What all checks share.
+    /// Keywords of every kind of health check.
     AnyCheck,
     HttpCheck,
     Url,
@@ -61,7 +61,7 @@ pub enum Scope {
     Names,
 }
 
-/// What follows a keyword.
+/// The form of the words that follow a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// The keyword stands alone.
@@ -120,13 +120,13 @@ pub struct Keyword {
     pub form: Form,
     /// What kalived does with it.
     pub status: Status,
-    /// What follows, for people.
+    /// The words that follow, as the manual shows them.
     pub args: &'static str,
     /// Default, for people; may be empty.
     pub default: &'static str,
     /// Limits that `form` does not say, for people; may be empty.
     pub range: &'static str,
-    /// One sentence or two.
+    /// The description for the manual, one sentence or two.
     pub doc: &'static str,
 }
 

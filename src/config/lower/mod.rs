@@ -83,7 +83,7 @@ pub struct Lowered {
     pub interfaces: Vec<InterfaceUse>,
     /// How much of the file has no effect.
     pub effect: Effect,
-    /// Where its commands stand.
+    /// Positions of the commands, for messages about them.
     pub commands: Vec<CommandAt>,
     /// Names of scripts and checks that something tracks, also where that is not in the configuration for a mistake.
     pub tracked: BTreeSet<Box<str>>,
@@ -201,10 +201,10 @@ struct Cx<'a> {
     regex: Option<(Regex, Option<String>)>,
 }
 
-/// Where a command stands.
+/// The position of a command in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandAt {
-    /// Where its block begins.
+    /// The position of the block that it stands in.
     pub block: Place,
     /// The keyword that the command belongs to.
     pub word: &'static str,

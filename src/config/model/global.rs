@@ -67,7 +67,7 @@ pub struct LvsSync {
 pub struct ExtraGarp {
     /// On every interface with an address, not only where the MAC address is a virtual one.
     pub all: bool,
-    /// How often; zero: never.
+    /// Interval of the announcements; zero: none are sent.
     pub every: Duration,
 }
 

@@ -74,7 +74,7 @@ impl Default for Service {
     }
 }
 
-/// What stands in `virtual_server_group`.
+/// One line of a `virtual_server_group`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GroupEntry {
     /// First address, how many follow it, port (0: any).
@@ -88,7 +88,7 @@ pub enum GroupEntry {
 pub struct ServerGroup {
     /// Its name, by which a `virtual_server` refers to it.
     pub name: Box<str>,
-    /// In file order.
+    /// The lines of the group, in file order.
     pub entries: Vec<GroupEntry>,
 }
 
@@ -121,7 +121,7 @@ block! {
     pub struct VirtualServer {
         /// Address, mark or group.
         pub service: Service,
-        /// Where it stands.
+        /// Position of the block in the file.
         pub place: Place,
         pub ip_family: Option<IpFamily> => "ip_family",
         /// Defaults of the checks.
@@ -154,13 +154,13 @@ block! {
         pub slow_start: Duration => "slow_start",
         /// `sorry_server`: the server in charge without a quorum.
         pub sorry: Option<Box<Sorry>>,
-        /// In file order.
+        /// The real servers, in file order.
         pub real_servers: Vec<RealServer>,
     }
 }
 
 impl Protocol {
-    /// As in messages.
+    /// The word for it in messages and in the names of servers.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
@@ -218,7 +218,7 @@ block! {
         pub snmp_name: Option<Box<str>> => "snmp_name",
         pub notify_up: Option<Box<Script>> => "notify_up",
         pub notify_down: Option<Box<Script>> => "notify_down",
-        /// All must succeed.
+        /// The health checks. The server is up while all of them succeed.
         pub checks: Vec<Check>,
     }
 }

@@ -26,7 +26,7 @@ pub struct Place {
     pub file: std::sync::Arc<str>,
     /// Line in the file, from 1.
     pub line: u32,
-    /// From 1, in characters.
+    /// Column in the line, from 1, in characters.
     pub column: u32,
 }
 
@@ -105,7 +105,7 @@ pub struct Process {
     pub cpu_affinity: Vec<u16>,
 }
 
-/// One line of `virtual_ipaddress`.
+/// One line of `virtual_ipaddress`, `virtual_ipaddress_excluded` or `static_ipaddress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vip {
     /// The address without its prefix.
@@ -128,7 +128,7 @@ pub struct Vip {
     pub peer: Option<IpAddr>,
     /// `home`, `-nodad`, `mngtmpaddr`, `autojoin`, `no_track`, `use_vmac`, `track_group`; `None`: none of them.
     pub more: Option<Box<VipMore>>,
-    /// Where the line stands.
+    /// Position of the line in the file.
     pub place: Place,
 }
 
@@ -198,7 +198,7 @@ impl Default for GarpConfig {
     }
 }
 
-/// One line of `track_interface`.
+/// One line of `track_interface` of a `vrrp_instance`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackInterface {
     /// Name of the interface.
@@ -214,7 +214,7 @@ pub struct TrackInterface {
 pub struct InstanceConfig {
     /// Name; unique in the file.
     pub name: String,
-    /// Where the block opens.
+    /// Position of the block in the file.
     pub place: Place,
     /// `interface`. Empty, for unicast with a given source only: whatever interface has that address.
     pub interface: String,

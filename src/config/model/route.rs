@@ -61,7 +61,7 @@ block! {
 block! {
     /// One line of `virtual_routes` or `static_routes`, as written.
     pub struct Route {
-        /// Where the line stands.
+        /// Position of the line in the file.
         pub place: Place,
         /// `inet`, `inet6`: true for IPv6; `None`: by the addresses.
         pub v6: Option<bool>,
@@ -131,7 +131,7 @@ pub struct Numbers {
     pub mode: Mode,
 }
 
-/// What a rule does.
+/// The action of a rule, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// The line names no action.
@@ -150,7 +150,7 @@ pub enum Action {
 block! {
     /// One line of `virtual_rules` or `static_rules`, as written.
     pub struct Rule {
-        /// Where the line stands.
+        /// Position of the line in the file.
         pub place: Place,
         /// `inet`, `inet6`: true for IPv6; `None`: by the addresses.
         pub v6: Option<bool>,
@@ -158,7 +158,7 @@ block! {
         pub from: Option<Prefix>,
         /// `to`; `None`: all.
         pub to: Option<Prefix>,
-        /// What it does.
+        /// What is done with packets that match.
         pub action: Action,
         pub not: bool => "not",
         pub preference: Option<u32> => "preference" | "order" | "priority",

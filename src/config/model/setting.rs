@@ -37,7 +37,7 @@ pub enum Value {
 pub trait Setting {
     /// Takes a value; false when it is of another kind, which is a mistake in the table (tested for every row).
     fn put(&mut self, value: Value) -> bool;
-    /// What it is now.
+    /// The present value.
     fn value(&self) -> Value;
 }
 
@@ -45,7 +45,7 @@ pub trait Setting {
 pub trait Block {
     /// The field that a keyword sets.
     fn setting(&mut self, keyword: &str) -> Option<&mut dyn Setting>;
-    /// What that field is.
+    /// The value of the field that a keyword sets; `None`: no field belongs to it.
     fn get(&self, keyword: &str) -> Option<Value>;
 }
 
@@ -169,11 +169,11 @@ macro_rules! choice {
             /// The words of the language, in the order of the members.
             pub const WORDS: &'static [&'static str] = &[$($word),*];
             const MEMBERS: &'static [$name] = &[$($name::$member),*];
-            /// As it is written.
+            /// The word of this member, as it is written in a file.
             pub fn word(self) -> &'static str {
                 match self { $($name::$member => $word),* }
             }
-            /// From what is written.
+            /// The member for a word; `None`: it is none of the words.
             pub fn of(word: &str) -> Option<$name> {
                 match word { $($word => Some($name::$member),)* _ => None }
             }
@@ -190,7 +190,7 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
-/// What `choice!` makes.
+/// An enum made by `choice!`, for the code that reads and writes any of them.
 pub trait Choice: Copy {
     /// Its place in the list of words.
     fn number(self) -> u8;

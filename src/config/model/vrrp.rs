@@ -37,7 +37,7 @@ block! {
 /// A line of `track_script`, `track_file`, `track_process`, `track_bfd`, or of a group's `track_interface`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
-    /// Of what is tracked.
+    /// Name of what is tracked.
     pub name: Box<str>,
     /// `None`: what is tracked says it.
     pub weight: Option<i32>,
@@ -118,7 +118,7 @@ pub enum OldChecksum {
     Never,
 }
 
-/// One `key` of `auth_hmac`.
+/// One `key` of `auth_hmac`, with the id by which an advert names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacKey {
     /// Id of the key in the trailer, 1..=255.
@@ -212,11 +212,11 @@ block! {
     pub struct SyncGroup {
         /// Name of the group; unique in the file.
         pub name: Box<str>,
-        /// Where it stands.
+        /// Position of the block in the file.
         pub place: Place,
         /// `group`: names of instances.
         pub members: Vec<Box<str>>,
-        /// What the group tracks.
+        /// What the group tracks for all its members.
         pub tracks: Tracks,
         /// Scripts and mail.
         pub notify: Notify,
@@ -316,7 +316,7 @@ block! {
 /// `init_file`: the number that a missing file is created with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitFile {
-    /// What is written.
+    /// The number that is written.
     pub value: i32,
     /// Also where the file exists.
     pub overwrite: bool,

@@ -47,7 +47,7 @@ pub struct Wanted {
     pub weight: i64,
     /// Until this check has succeeded once, the server takes no part ([`alpha`]).
     pub alpha: bool,
-    /// What is done.
+    /// What the check does.
     pub spec: CheckSpec,
 }
 
@@ -77,14 +77,14 @@ pub struct Standing {
     pub weight: i64,
     /// How many of them replace the weight of the file (`misc_dynamic`): in what they add it is taken away.
     pub replacing: i64,
-    /// How many fail.
+    /// The number of its checks that fail.
     pub failed: u32,
 }
 
 /// A check in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckView<'a> {
-    /// What is done.
+    /// What the check does.
     pub spec: &'a CheckSpec,
     /// As in the log: `TCP_CHECK`.
     pub kind: &'static str,
@@ -92,7 +92,7 @@ pub struct CheckView<'a> {
     pub up: Option<bool>,
     /// Since when that is so.
     pub since: Instant,
-    /// When it ended last.
+    /// When the check last ended; `None`: it has not ended yet.
     pub ended: Option<Instant>,
     /// Its last result in words; empty: none yet.
     pub words: &'a str,

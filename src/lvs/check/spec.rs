@@ -68,7 +68,7 @@ pub struct Source {
     pub mark: u32,
 }
 
-/// What is done.
+/// The kind of a check, with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum What {
     /// `TCP_CHECK`: the connection to this address succeeds.
@@ -88,14 +88,14 @@ pub enum What {
         to: SocketAddr,
         /// Empty: the root.
         name: Box<str>,
-        /// What is asked for.
+        /// The type of the record that is asked for.
         query: DnsType,
     },
     /// `UDP_CHECK`: a datagram is answered, or at least not refused by ICMP.
     Udp {
         /// The server's address and port, or those of `connect_ip` and `connect_port`.
         to: SocketAddr,
-        /// What is sent.
+        /// The payload of the datagram.
         payload: Box<[u8]>,
         /// `None`: silence is a success too. Bytes and which of their bits count.
         reply: Option<Vec<(u8, u8)>>,
@@ -106,7 +106,7 @@ pub enum What {
     Ping(IpAddr),
     /// `MISC_CHECK`: the exit status of a program.
     Misc {
-        /// What is run.
+        /// The program, its arguments and its user.
         program: Box<SpawnSpec>,
         /// `misc_dynamic`: an exit status of 2..=255 also sets the weight.
         dynamic: bool,

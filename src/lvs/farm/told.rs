@@ -108,7 +108,7 @@ impl Farm {
     pub fn set_quiet(&mut self, quiet: bool) {
         self.untold.quiet = quiet;
     }
-    /// Whether it can be.
+    /// Whether the kernel's table can be used, as last set.
     pub fn usable(&self) -> Usable {
         self.untold.usable
     }

@@ -98,7 +98,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// As in messages.
+    /// The word for it in messages.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
@@ -196,7 +196,7 @@ pub enum Tunnel {
 /// A destination as it is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
-    /// How packets reach it.
+    /// How packets reach the destination.
     pub forward: Forward,
     /// 0 takes no new connections; at most 65,535 is of use.
     pub weight: u32,
@@ -230,7 +230,7 @@ pub struct SyncDaemon {
     pub max_len: u16,
     /// Multicast group; `None`: 224.0.0.81.
     pub group: Option<IpAddr>,
-    /// Its port; 0: 8848.
+    /// UDP port; 0: 8848.
     pub port: u16,
     /// TTL of messages; 0: 1.
     pub ttl: u8,

@@ -47,7 +47,7 @@ const NLM_F_APPEND: u16 = 0x800;
 const NLM_F_CREATE: u16 = 0x400;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
-/// One received message.
+/// One received message, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Msg {
     /// The type and the content of the message.
@@ -93,16 +93,16 @@ pub enum Kind {
     RuleDel(Box<RuleSpec>),
     /// `NLMSG_ERROR`: the answer to a request; also of one that succeeded.
     Ack {
-        /// Of the request.
+        /// Sequence number of the request.
         seq: u32,
         /// Success, or the kernel's errno.
         result: Result<(), Errno>,
     },
     /// `NLMSG_DONE`: end of a dump.
     Done {
-        /// Of the request.
+        /// Sequence number of the request.
         seq: u32,
-        /// Whether the dump succeeded.
+        /// Success, or the errno that ended the dump.
         result: Result<(), Errno>,
     },
     /// `NLMSG_OVERRUN`: messages were lost.
@@ -111,7 +111,7 @@ pub enum Kind {
     Other(u16),
 }
 
-/// One message, unread.
+/// One received message whose content is not decoded yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// `nlmsg_type`: the type of the message.

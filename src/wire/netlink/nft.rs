@@ -192,7 +192,7 @@ pub struct Ruleset {
     pub table: String,
     /// By which they are known as ours, at most [`COMMENT_MAX`] bytes.
     pub comment: String,
-    /// Of the chains.
+    /// Priority of the chains in their hooks.
     pub priority: i32,
     /// Each rule counts its packets.
     pub counters: bool,
