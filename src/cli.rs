@@ -40,7 +40,7 @@ pub fn pid_file_in(namespace: &str) -> PathBuf {
 /// The number of syslog's facility local0.
 const LOCAL0: u8 = 16;
 
-/// The parsed options.
+/// The options and arguments of the command line, parsed and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `--config`, `-f`, `--use-file`.

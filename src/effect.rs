@@ -607,7 +607,7 @@ impl Effects {
     pub fn push(&mut self, e: Effect) {
         self.0.push(e);
     }
-    /// Appends a note.
+    /// Appends a line for the log.
     pub fn note(&mut self, n: Note) {
         self.0.push(Effect::Note(n));
     }
@@ -615,7 +615,7 @@ impl Effects {
     pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
         self.0.drain(..)
     }
-    /// Looks without taking.
+    /// The effects so far, without taking them.
     pub fn iter(&self) -> impl Iterator<Item = &Effect> {
         self.0.iter()
     }

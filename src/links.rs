@@ -46,11 +46,11 @@ pub struct LinkChange {
 }
 
 impl Links {
-    /// Interface by name.
+    /// The interface with this name, as last reported; `None`: there is none.
     pub fn by_name(&self, name: &str) -> Option<&Link> {
         self.by_name.get(name).and_then(|i| self.get(*i))
     }
-    /// Interface by index.
+    /// The interface with this index, as last reported; `None`: there is none.
     pub fn get(&self, ifindex: u32) -> Option<&Link> {
         self.by_index.get(&ifindex).map(|e| &e.link)
     }
@@ -175,7 +175,7 @@ impl Links {
         let Some(e) = self.by_index.get_mut(&id.0) else { return false };
         e.addrs.remove(&(id.1, id.2)).is_some()
     }
-    /// A dump begins.
+    /// A dump begins: entries that it does not contain are removed by [`Links::sweep`].
     pub fn begin(&mut self) {
         self.generation += 1;
     }

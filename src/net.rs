@@ -30,7 +30,7 @@ impl Errno {
     pub const EAGAIN: Errno = Errno(11);
     /// File exists: the address is there already.
     pub const EEXIST: Errno = Errno(17);
-    /// No such device.
+    /// No such device: there is no interface with this index or name.
     pub const ENODEV: Errno = Errno(19);
     /// Broken pipe: no process reads any more.
     pub const EPIPE: Errno = Errno(32);
@@ -42,7 +42,7 @@ impl Errno {
     pub const EADDRINUSE: Errno = Errno(98);
     /// Cannot assign requested address: the address to delete is gone already.
     pub const EADDRNOTAVAIL: Errno = Errno(99);
-    /// Network is down.
+    /// Network is down: the interface is not up.
     pub const ENETDOWN: Errno = Errno(100);
     /// No buffer space available.
     pub const ENOBUFS: Errno = Errno(105);
@@ -191,7 +191,7 @@ pub struct AddrSpec {
     pub addr: IpAddr,
     /// Prefix length: 0..=32 for IPv4, 0..=128 for IPv6.
     pub prefix: u8,
-    /// IPv4 broadcast address.
+    /// `IFA_BROADCAST`: the IPv4 broadcast address; `None`: none.
     pub brd: Option<Ipv4Addr>,
     /// `RT_SCOPE_*`: 0 universe, 200 site, 253 link, 254 host.
     pub scope: u8,

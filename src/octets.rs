@@ -40,7 +40,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static [u8], 
     from.deserialize_byte_buf(Bytes).map(|v| &*v.leak())
 }
 
-/// Reads a list.
+/// Reads a list. Its memory is never freed.
 pub fn list<'de, T: Deserialize<'de> + 'static, D: Deserializer<'de>>(from: D) -> Result<&'static [T], D::Error> {
     Vec::deserialize(from).map(|v| &*v.leak())
 }

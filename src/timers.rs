@@ -133,7 +133,7 @@ impl Timers {
     pub fn get(&self, due: Due) -> Option<Instant> {
         self.by_due.get(&due).copied()
     }
-    /// The earliest deadline.
+    /// The earliest deadline; `None`: no timer is set.
     pub fn next(&self) -> Option<(Instant, Due)> {
         self.queue.first().copied()
     }

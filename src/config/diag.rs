@@ -86,7 +86,7 @@ impl core::ops::AddAssign for Cut {
 }
 
 impl Severity {
-    /// The printed word.
+    /// The word before the message: "fatal", "error", "warning" or "note".
     pub fn word(self) -> &'static str {
         match self {
             Severity::Fatal => "fatal",
@@ -208,7 +208,7 @@ pub struct Handle<'a> {
 }
 
 impl Handle<'_> {
-    /// Adds the remedy.
+    /// Adds the remedy to the message.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         if let Some(d) = &mut self.diag {
             d.help = Some(text.into());

@@ -90,9 +90,9 @@ pub struct Moved {
 /// An instance that goes on under another name: the same VRID of the same family on the same interface (`model/heirs.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopted {
-    /// The name before.
+    /// Its name in the old configuration.
     pub from: String,
-    /// The name after.
+    /// Its name in the new configuration.
     pub to: String,
     /// The VRID, which identifies the virtual router together with interface and family.
     pub vrid: u8,
@@ -100,7 +100,7 @@ pub struct Adopted {
     pub interface: String,
 }
 
-/// The whole difference.
+/// What a reload changes: the whole difference between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Blocks: by kind in the order of the model; within a kind the old ones in file order, then the new ones in file order.

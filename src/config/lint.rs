@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An address that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddr {
-    /// On which interface.
+    /// Name of the interface that has the address.
     pub interface: String,
     /// The address without its prefix.
     pub addr: IpAddr,

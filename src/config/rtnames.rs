@@ -83,7 +83,7 @@ impl Space {
 pub struct RtNames(BTreeMap<Space, BTreeMap<String, u32>>);
 
 impl RtNames {
-    /// Reads the files.
+    /// Reads the files of iproute2. A missing file is no error: what every system knows is built in.
     pub fn load(files: &dyn Files, places: Places<'_>) -> RtNames {
         let mut names = RtNames::default();
         let usr = places.usr.map_or(DISTRIBUTION.to_vec(), |d| vec![d]);

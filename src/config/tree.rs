@@ -75,13 +75,13 @@ impl Stmt {
 /// The content of braces.
 #[derive(Debug)]
 pub struct Block {
-    /// The opening brace.
+    /// Position of the opening brace.
     pub open: Span,
     /// The statements between the braces, in file order.
     pub stmts: Vec<Stmt>,
 }
 
-/// A file's statements.
+/// The statements of a configuration, with everything included.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// Top level, in file order.
@@ -90,7 +90,7 @@ pub struct Tree {
     pub lines: usize,
 }
 
-/// Reads all text.
+/// Reads the preprocessed text as a tree. Errors are reported in `diags`, and reading goes on behind them.
 pub fn parse(src: &Sources, input: &Input, diags: &mut Diags) -> Tree {
     let (tree, found, balanced) = Builder::new(src, input, false).run();
     if balanced {

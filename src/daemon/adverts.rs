@@ -474,7 +474,7 @@ impl Adverts {
         self.dues.last_key_value().map(|(at, _)| *at)
     }
 
-    /// Chains in flight.
+    /// The number of chains whose operations have not all completed.
     pub fn chains(&self) -> usize {
         self.chains.len()
     }

@@ -35,7 +35,7 @@ pub struct Kind {
 
 /// A netlink socket on the ring, with the protocol `P` spoken on it.
 pub struct NetSocket<P: Protocol, B> {
-    /// Requests and dumps.
+    /// The protocol: requests and dumps, and what is read of received messages.
     pub talk: Netlink<P>,
     /// The netlink socket: requests leave by it, answers and notifications arrive on it.
     pub fd: Fd,

@@ -95,7 +95,7 @@ pub struct Made {
     pub log: Log,
     /// The lock, which shows other processes that kalived runs and that a core is in charge.
     pub lock: Option<Lock>,
-    /// The pid file.
+    /// The pid file of the guard; `None`: there is none.
     pub pid_file: Option<PidFile>,
     /// `-r`: the path of the core's pid file; `None`: none is written.
     pub core_pid_path: Option<PathBuf>,

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 pub struct Roles {
     /// The path of this program when it was started.
     pub exe: PathBuf,
-    /// The configuration, absolute.
+    /// Absolute path of the configuration.
     pub file: String,
     /// How the configuration is read.
     pub report: Reading,

@@ -136,7 +136,7 @@ pub struct State {
     pub reports: (RawFd, RawFd),
     /// The configuration in force, and the one for the new core.
     pub images: (RawFd, RawFd),
-    /// The snapshot file.
+    /// Descriptor of the file in memory to which cores write their snapshots.
     pub snapshot: RawFd,
     /// The running core.
     pub core: Option<CoreState>,

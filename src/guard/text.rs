@@ -22,11 +22,11 @@ pub fn end(end: End) -> String {
     }
 }
 
-/// The first line.
+/// The first line of the log: kalived starts.
 pub fn starting(path: &str) -> Note {
     note(Level::Notice, format!("Starting Kalived v{}, configuration {path}", env!("CARGO_PKG_VERSION")))
 }
-/// The last line.
+/// The last line of the log: kalived has stopped.
 pub fn stopped() -> Note {
     note(Level::Notice, format!("Stopped Kalived v{}", env!("CARGO_PKG_VERSION")))
 }
@@ -107,7 +107,7 @@ pub fn no_servers(why: &dyn core::fmt::Display) -> Note {
     );
     note(Level::Error, text)
 }
-/// The helper ended.
+/// The helper of the core ended without a request.
 pub fn helper_died(pid: u32, how: End) -> Note {
     note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))
 }

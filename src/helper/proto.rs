@@ -26,7 +26,7 @@ pub const MOST_KNOBS: usize = 32;
 /// Bytes of a line for the log.
 pub const LONGEST_NOTE: usize = 1024;
 
-/// Core to helper.
+/// A message from the core to the helper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// Report a file's content, now and after each change.

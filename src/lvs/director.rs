@@ -118,7 +118,7 @@ impl Director {
     pub fn farm(&self) -> &Farm {
         &self.farm
     }
-    /// The kernel's table.
+    /// What is known of the kernel's IPVS table, for reports.
     pub fn table(&self) -> &Table {
         &self.table
     }

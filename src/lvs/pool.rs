@@ -38,7 +38,7 @@ impl Verdict {
 /// A real server of the pool.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Server {
-    /// Address and port.
+    /// Address and port, by which the kernel distinguishes destinations of a service.
     pub key: DestinationKey,
     /// Forwarding and connection limits; the weight in it is not used.
     pub shape: Destination,
@@ -53,7 +53,7 @@ pub struct Server {
 /// The server that takes the place of all others without a quorum.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sorry {
-    /// Address and port.
+    /// Its address and port.
     pub key: DestinationKey,
     /// How packets are forwarded to it.
     pub forward: Forward,
@@ -169,7 +169,7 @@ impl Pool {
         &self.servers
     }
 
-    /// The sorry server.
+    /// The sorry server of the virtual server; `None`: it has none.
     pub fn sorry(&self) -> Option<&Sorry> {
         self.sorry.as_ref()
     }

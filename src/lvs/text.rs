@@ -143,7 +143,7 @@ pub fn no_ipvs(e: Errno, loading: Option<ChildEnd>) -> Note {
         ),
     )
 }
-/// Now there is.
+/// The kernel has IPVS now; before, a line reported that it had none.
 pub fn ipvs_there() -> Note {
     note(Level::Notice, "IPVS is there: virtual servers are served from now on".to_owned())
 }

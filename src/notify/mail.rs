@@ -117,7 +117,7 @@ impl Mail {
         }
     }
 
-    /// Mails a change.
+    /// Queues a mail about a change of state of a virtual router or a sync group, if mail is configured.
     pub fn tell(&mut self, who: &Subject, what: What, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let Some(word) = what.state_word() else { return };

@@ -163,7 +163,7 @@ impl Notifier {
         self.known.get(who)?.state
     }
 
-    /// Reports a change.
+    /// Passes a change to hooks, pipes and mail. One of an unknown subject is ignored.
     pub fn tell(&mut self, change: Change, cx: &mut Cx<'_>) {
         let Some(known) = self.known.get_mut(&change.who) else { return };
         if self.frozen {
@@ -274,7 +274,7 @@ impl Notifier {
         self.hooks.idle() && self.fifos.idle() && self.mail.idle()
     }
 
-    /// A program ended.
+    /// A program of the notifier ended: a hook, or the reader of a pipe.
     pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
         self.hooks.on_exit(number, end, cx);
         self.fifos.on_exit(number, end, cx);

@@ -357,7 +357,7 @@ impl Hooks {
         self.by_number.is_empty() && self.waiting.is_empty()
     }
 
-    /// A program ended.
+    /// A hook ended; the next one may begin.
     pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
         let Some(name) = self.by_number.remove(&number) else { return };
         let Some(slot) = self.slots.get_mut(&name) else { return };

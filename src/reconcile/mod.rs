@@ -107,7 +107,7 @@ pub struct Loss<K, O> {
     pub key: K,
     /// The first loss after [`PEACE`], which is logged. The others are counted.
     pub first: bool,
-    /// Who did it.
+    /// The process that deleted it, as far as is known.
     pub by: Doer,
 }
 

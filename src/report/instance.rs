@@ -168,7 +168,7 @@ record! {
     /// Counters of a virtual router. An upgrade or a restart with hand-over keeps them but for peer_packets_not_sent, other_addresses
     /// and dual_master.
     pub struct Counters {
-        /// Adverts that passed every check.
+        /// Adverts that passed every check, in the states BACKUP and MASTER.
         pub adverts_received: u64,
         /// Adverts that left.
         pub adverts_sent: u64,

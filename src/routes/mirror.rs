@@ -38,7 +38,7 @@ impl Mirror {
         let from = (ifindex, super::MIN_ID);
         self.by_interface.range(from..=(ifindex, super::MAX_ID)).map(|(_, id)| *id).collect()
     }
-    /// Adds or updates.
+    /// Stores a route as the kernel reports it. Without effect if it would be the 65,537th key.
     pub fn insert(&mut self, route: RouteSpec) {
         if self.routes.len() >= MOST && !self.routes.contains_key(&route.id) {
             return;
@@ -70,7 +70,7 @@ impl Mirror {
         }
         true
     }
-    /// A dump begins.
+    /// A dump begins: routes that it does not contain are removed by [`Mirror::sweep`].
     pub fn begin(&mut self) {
         self.generation += 1;
     }

@@ -202,7 +202,7 @@ pub struct InstanceShot {
     pub priority: u8,
     /// Master_Adver_Interval, nanoseconds: the interval of the Master that the router follows.
     pub master_interval: u64,
-    /// The present Master.
+    /// Address of the Master that it follows; `None`: there is none.
     pub master: Option<IpAddr>,
     /// When Master_Down_Timer expires, nanoseconds of CLOCK_MONOTONIC; `None`: it does not run.
     pub master_down: Option<u64>,
@@ -289,7 +289,7 @@ pub struct BfdShot {
     pub diag: u8,
     /// The peer's discriminator; 0: not known.
     pub remote_discr: u32,
-    /// The peer's state.
+    /// State of the peer: 0 AdminDown, 1 Down, 2 Init, 3 Up.
     pub remote_state: u8,
     /// The peer's Required Min RX Interval, microseconds.
     pub remote_min_rx: u32,

@@ -63,7 +63,7 @@ pub struct Local {
     pub micros: u32,
 }
 
-/// Converts for printing.
+/// The date and the time of day in the local time zone.
 pub fn local(wall: Wall) -> Local {
     let seconds = (wall.0 / 1_000_000_000) as libc::time_t;
     // SAFETY: all-zero is a valid `tm`; both pointers are to locals that outlive the call. `localtime_r` does not

@@ -68,7 +68,7 @@ pub enum Link {
 pub struct Done<T> {
     /// The tag that the submitter gave.
     pub tag: T,
-    /// The operation's name.
+    /// The operation that completed.
     pub op: OpKey,
     /// Zero or more, or a negated errno.
     pub result: i32,

@@ -116,7 +116,7 @@ impl<T: Copy> Ring<T> {
         )
     }
 
-    /// Operations in flight.
+    /// The number of operations that have not completed.
     pub fn in_flight(&self) -> usize {
         self.ops.len()
     }

@@ -93,7 +93,7 @@ impl SockAddr {
         }))
     }
 
-    /// A TCP peer.
+    /// The address of a TCP peer.
     pub fn tcp(addr: SocketAddr) -> SockAddr {
         match addr {
             SocketAddr::V4(a) => SockAddr::of(libc::sockaddr_in {
@@ -476,7 +476,7 @@ pub enum Transport {
 pub struct Origin<'a> {
     /// Address; port 0: any.
     pub source: Option<SocketAddr>,
-    /// Interface. Needs `CAP_NET_RAW`.
+    /// The interface that packets leave by; `None`: the routes decide. Needs `CAP_NET_RAW`.
     pub device: Option<&'a str>,
     /// Mark; 0: none. Needs `CAP_NET_ADMIN`.
     pub mark: u32,

@@ -48,7 +48,7 @@ pub struct Cx<'a> {
     pub children: &'a mut Children,
     /// Connections: those of native checks.
     pub conns: &'a mut Conns,
-    /// Files and processes.
+    /// The helper's watches of files and processes.
     pub watches: &'a mut Watches,
 }
 

@@ -167,7 +167,7 @@ pub struct Profile<'a> {
     pub family: Family,
     /// The configured VRRP version.
     pub version: Version,
-    /// Configured virtual router.
+    /// The VRID of the virtual router.
     pub vrid: u8,
     /// Configured authentication; V2 only.
     pub auth: &'a Auth,
@@ -201,7 +201,7 @@ pub struct Profile<'a> {
     pub wall: Wall,
 }
 
-/// An accepted advert.
+/// An advert that passed every check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Heard {
     /// The source address of the packet.
@@ -271,7 +271,7 @@ pub struct Glimpse {
     pub version: u8,
     /// 0: the sender stops being Master.
     pub priority: u8,
-    /// The sender's interval.
+    /// The advertisement interval in the advert.
     pub interval: Duration,
     /// The address list is empty.
     #[serde(default)]

@@ -64,7 +64,7 @@ pub struct Own {
     pub adverts: u32,
 }
 
-/// A second Master.
+/// The condition DUAL_MASTER: a second Master, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Dual {
     /// The other router: beside this one, or beside the Master that this one follows.
@@ -96,7 +96,7 @@ impl Senders {
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
-    /// The second Master.
+    /// The present second Master; `None`: there is none.
     pub fn dual(&self) -> Option<Dual> {
         self.dual
     }

@@ -42,7 +42,7 @@ pub fn still_fault(name: &str, reasons: &str) -> Note {
 pub fn waits(name: &str, what: &str) -> Note {
     note(Level::Info, format!("({name}) not started: {what}"))
 }
-/// Stopped by request.
+/// The daemon stops, and with it a virtual router that was in the state `was`.
 pub fn stopped(name: &str, was: State) -> Note {
     note(Level::Notice, format!("({name}) Stopped; was {}", was.word()))
 }
@@ -115,7 +115,7 @@ pub fn same_address(name: &str, from: IpAddr) -> Note {
         ),
     )
 }
-/// Two owners.
+/// A second router sends adverts with priority 255, of an address owner.
 pub fn two_owners(name: &str, from: IpAddr) -> Note {
     note(
         Level::Error,
@@ -352,7 +352,7 @@ pub fn strangers(names: &[String]) -> Note {
         ),
     )
 }
-/// A tracked interface.
+/// A tracked interface went up or down.
 pub fn link_state(name: &str, up: bool) -> Note {
     note(Level::Notice, format!("Netlink reports {name} {}", if up { "up" } else { "down" }))
 }
@@ -360,7 +360,7 @@ pub fn link_state(name: &str, up: bool) -> Note {
 pub fn link_known(name: &str, there: bool) -> Note {
     note(Level::Notice, format!("Interface {name} {}", if there { "added" } else { "deleted" }))
 }
-/// Netlink lost messages.
+/// Netlink messages were lost, and the kernel's state is read again.
 pub fn netlink_lost() -> Note {
     note(Level::Warning, "netlink messages were lost; reading all interfaces and addresses again".into())
 }

@@ -11,7 +11,7 @@ use core::net::Ipv4Addr;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 
-/// IP protocol number.
+/// IP protocol number of the Authentication Header.
 pub const PROTO: u8 = 51;
 /// Bytes of the header with its check value.
 pub const LEN: usize = 24;

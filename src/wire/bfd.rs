@@ -71,7 +71,7 @@ pub mod diag {
 pub struct Packet {
     /// Why the sender's session last left Up.
     pub diag: u8,
-    /// The sender's state.
+    /// State of the sender's session.
     pub state: State,
     /// P: an answer with F is expected.
     pub poll: bool,

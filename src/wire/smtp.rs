@@ -150,7 +150,7 @@ fn mailbox(word: &str) -> &str {
 /// The header fields and the text of a mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// `Date`, in UTC.
+    /// Header field `Date`, in UTC.
     pub at: Wall,
     /// Header field `From`.
     pub from: &'a str,

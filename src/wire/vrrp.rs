@@ -40,7 +40,7 @@ pub struct Fixed {
     pub vrid: u8,
     /// 0 is a farewell, 255 the address owner.
     pub priority: u8,
-    /// Addresses that follow.
+    /// The number of addresses that follow, as the field says.
     pub count: u8,
     /// Version 2: authentication type and interval. Version 3: reserved nibble and interval.
     pub word: [u8; 2],

@@ -32,7 +32,7 @@ pub struct View {
     pub vrid: u8,
     /// IPv4 or IPv6.
     pub family: Family,
-    /// Priority as advertised.
+    /// The priority in adverts, 0..=255.
     pub effective_priority: u8,
     /// Why it is in FAULT, or what moved its priority; may be empty.
     pub reasons: String,
@@ -63,7 +63,7 @@ pub struct VipView {
     pub prefix: u8,
     /// The interface it belongs on.
     pub dev: String,
-    /// `virtual_ipaddress`; else `virtual_ipaddress_excluded`.
+    /// True: of `virtual_ipaddress`. False: of `virtual_ipaddress_excluded`.
     pub listed: bool,
     /// Whether the kernel confirmed that it is there.
     pub held: bool,

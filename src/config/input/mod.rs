@@ -65,7 +65,7 @@ impl Default for Options<'_> {
     }
 }
 
-/// The preprocessed text.
+/// The text of a configuration, preprocessed: includes, names and repetitions replaced.
 #[derive(Debug, Default)]
 pub struct Input {
     /// In order. A line never continues in the next chunk.

@@ -76,7 +76,7 @@ pub enum CheckKind {
 }
 
 block! {
-    /// `HTTP_GET` and `SSL_GET`.
+    /// `HTTP_GET` or `SSL_GET`: the pages of a web server.
     pub struct HttpCheck {
         pub virtualhost: Option<Box<str>> => "virtualhost",
         pub http_protocol: HttpProtocol = HttpProtocol::V10 => "http_protocol",
@@ -84,7 +84,7 @@ block! {
         pub fast_recovery: bool => "fast_recovery",
         pub tls_compliant: bool => "tls_compliant",
         pub verify: bool => "verify",
-        /// At least one.
+        /// The `url` blocks, requested in turn; at least one.
         pub urls: Vec<Url>,
     }
 }

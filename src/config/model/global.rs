@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Fifo {
     /// Absolute path of the named pipe.
     pub path: Box<str>,
-    /// Owner; `None`: root.
+    /// Name of the owner; `None`: root.
     pub user: Option<Box<str>>,
     /// Group; `None`: the owner's.
     pub group: Option<Box<str>>,
@@ -24,7 +24,7 @@ pub struct Fifo {
 pub struct Login {
     /// User id that the entry belongs to.
     pub uid: u32,
-    /// `USER` and `LOGNAME`.
+    /// Name of the user, for the variables `USER` and `LOGNAME`.
     pub name: Box<str>,
     /// The home directory, for the variable `HOME`.
     pub home: Box<str>,
@@ -35,7 +35,7 @@ pub struct Login {
 /// `lvs_timeouts`, in seconds; `None`: the kernel's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LvsTimeouts {
-    /// Idle TCP connections.
+    /// Idle time of established TCP connections.
     pub tcp: Option<u32>,
     /// TCP connections after a FIN.
     pub tcpfin: Option<u32>,
@@ -97,7 +97,7 @@ pub enum RxBuffers {
 /// `smtp_server`: the mail server that alerts are sent to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SmtpServer {
-    /// Name or address.
+    /// Name or address of the mail server.
     pub host: Box<str>,
     /// TCP port, default 25.
     pub port: u16,

@@ -30,7 +30,7 @@ impl InstanceConfig {
 pub struct Routers {
     /// Virtual routers that continue unchanged.
     pub kept: usize,
-    /// Continue with changes.
+    /// Virtual routers that continue with changes.
     pub altered: usize,
     /// Virtual routers that are new.
     pub added: usize,

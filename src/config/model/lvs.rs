@@ -35,7 +35,7 @@ pub enum Method {
     Tun(Tunnel),
 }
 
-/// `type` of TUN.
+/// `type` of TUN: the encapsulation of forwarded packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tunnel {
     /// IP in IP.

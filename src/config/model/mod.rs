@@ -36,7 +36,7 @@ impl core::fmt::Display for Place {
     }
 }
 
-/// The whole configuration.
+/// The whole configuration, as the daemon runs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// `global_defs` and root keywords.
@@ -84,7 +84,7 @@ pub struct Config {
 pub struct Global {
     /// `router_id`; `None`: the host name.
     pub router_id: Option<String>,
-    /// Scheduling and memory.
+    /// Scheduling and memory of the core.
     pub process: Process,
     /// Mail, pipes, scripts, files, LVS, BFD: what is of no virtual router.
     pub more: Box<global::GlobalMore>,

@@ -13,20 +13,20 @@ use serde::{Deserialize, Serialize};
 pub struct Prefix {
     /// As written, host bits included.
     pub addr: IpAddr,
-    /// 0..=32 or 128.
+    /// Prefix length: 0..=32 for IPv4, 0..=128 for IPv6.
     pub len: u8,
 }
 
 block! {
     /// One way of a route with several.
     pub struct Hop {
-        /// `via`, `gw`, `or`.
+        /// `via`, `gw`, `or`: the gateway; `None`: the destination is on the link.
         pub via: Option<IpAddr>,
         pub dev: Option<Box<str>> => "dev" | "oif",
         pub weight: u16 = 1 => "weight",
         pub onlink: bool => "onlink",
         pub realms: Option<Box<str>> => "realms",
-        /// `realms` in numbers.
+        /// `realms` as one number, the source realm in the upper 16 bits; 0: none.
         #[serde(default)]
         pub flow: u32,
         /// `encap`: the tunnel that packets of this next hop are sent through; `None`: none.

@@ -79,7 +79,7 @@ pub enum Ready {
     Refused(Box<str>),
 }
 
-/// `weight <n> [reverse|noreverse]`.
+/// `weight <n> [reverse|noreverse]` of what is tracked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
     /// 0: failed means FAULT. Above 0: added while up. Below 0: subtracted while down.

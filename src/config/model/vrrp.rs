@@ -158,15 +158,15 @@ block! {
 block! {
     /// What an instance says beyond what [`super::InstanceConfig`] names.
     pub struct InstanceMore {
-        /// Scripts and mail.
+        /// `notify` scripts, and the settings of mail.
         pub notify: Notify,
-        /// Everything but `track_interface`.
+        /// What the instance tracks, except the lines of `track_interface`.
         pub tracks: Tracks,
         /// `use_vmac` or `use_ipvlan`; `None`: neither.
         pub own_interface: Option<Box<OwnInterface>>,
         pub use_vmac_addr: bool => "use_vmac_addr",
         pub vmac_xmit_base: bool => "vmac_xmit_base",
-        /// `unicast_peer`; `None`: multicast.
+        /// `unicast_peer`: the destinations of adverts; `None`: the multicast group.
         pub unicast_peer: Option<Vec<Peer>>,
         pub unicast_fault_no_peer: bool => "unicast_fault_no_peer",
         pub check_unicast_src: bool => "check_unicast_src",
@@ -218,7 +218,7 @@ block! {
         pub members: Vec<Box<str>>,
         /// What the group tracks for all its members.
         pub tracks: Tracks,
-        /// Scripts and mail.
+        /// `notify` scripts, and the settings of mail.
         pub notify: Notify,
         pub tracking_weight: bool => "sync_group_tracking_weight" | "global_tracking",
     }
@@ -339,7 +339,7 @@ block! {
 pub struct TrackGroup {
     /// Name of the group; unique in the file.
     pub name: Box<str>,
-    /// Names of instances.
+    /// Names of the instances of the group.
     pub members: Vec<Box<str>>,
 }
 

@@ -37,7 +37,7 @@ use std::sync::Arc;
 /// A check that a real server is to have.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Wanted {
-    /// The real server.
+    /// Key of the real server.
     pub server: RsKey,
     /// The server in messages: `[10.77.0.11]:tcp:80`.
     pub name: Arc<str>,
@@ -54,7 +54,7 @@ pub struct Wanted {
 /// A change of a check, for one server.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckOut {
-    /// The real server.
+    /// Key of the real server.
     pub server: RsKey,
     /// The check whose result this is.
     pub check: CheckId,

@@ -21,7 +21,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Shortest interval, whatever the file says: there is no loop without a pause.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// A check, complete.
+/// A health check with every setting resolved.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckSpec {
     /// The real server that it checks; its destination may be another address.
@@ -145,7 +145,7 @@ pub struct Http {
 /// One page of a web server.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Page {
-    /// Path, for messages.
+    /// The path of the page, for messages.
     pub path: Box<str>,
     /// The whole request, headers and final empty line included.
     pub request: Box<str>,

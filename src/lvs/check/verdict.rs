@@ -27,9 +27,9 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub(super) retries: u32,
-    /// At least 1.
+    /// Successes in a row that bring back what is down, at least 1.
     pub(super) rise: u32,
-    /// At least 1.
+    /// The number of pages, at least 1.
     pub(super) pages: usize,
     pub(super) fast_recovery: bool,
 }

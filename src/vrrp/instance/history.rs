@@ -15,9 +15,9 @@ const CAUSE: usize = 256;
 pub struct Moved {
     /// When the state changed.
     pub at: Now,
-    /// The state before.
+    /// The state that was left.
     pub from: State,
-    /// The state after.
+    /// The state that was entered.
     pub to: State,
     /// Why, as the log line says; may be empty.
     pub cause: String,

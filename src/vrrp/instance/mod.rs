@@ -74,9 +74,9 @@ pub struct Cx<'a> {
     pub addrs: &'a mut Addresses,
     /// Interfaces of virtual routers' own.
     pub vmacs: &'a mut Vmacs,
-    /// GARP and NA.
+    /// Gratuitous ARP and unsolicited NA that are still to be sent.
     pub announcer: &'a mut Announcer,
-    /// Phases of adverts.
+    /// The phases of the virtual routers' adverts on the time grid.
     pub grid: &'a mut Grid,
     /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its interface, and
     /// valid sources (RFC 9568 §5.1.1.1).
@@ -398,7 +398,7 @@ impl Instance {
 
     // ---- inputs ----
 
-    /// A verified advert.
+    /// Handles an advert that passed every check. In the initial state and in FAULT it is ignored.
     pub fn on_advert(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
         let says = self.says(heard);
         self.meet(heard.src, Some(says), None, cx);
@@ -481,7 +481,7 @@ impl Instance {
         self.preempt_delay_over = true;
     }
 
-    /// The daemon stops.
+    /// The daemon stops: a Master sends its farewell.
     pub fn on_shutdown(&mut self, cx: &mut Cx<'_>) {
         let was = self.state;
         self.go(self.decide(Input::Shutdown), Cause::None, None, cx);

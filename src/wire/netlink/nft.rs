@@ -167,7 +167,7 @@ pub struct MarkKey {
     pub v6: bool,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
-    /// Port; 0: any.
+    /// Destination port; 0: any.
     pub port: u16,
     /// The first address of the range.
     pub first: IpAddr,
