@@ -14,7 +14,7 @@ use regex_automata::util::syntax;
 /// Largest automaton in bytes: some thousand states, each of which is looked at once in a position at most.
 const COMPILED: usize = 256 << 10;
 
-/// A compiled expression.
+/// A compiled regular expression, for searches in bytes.
 #[derive(Clone, Debug)]
 pub struct Automaton {
     nfa: NFA,

@@ -21,7 +21,7 @@ pub enum For {
     Hook(u64),
 }
 
-/// See the module.
+/// The programs that were requested and have not ended, and for each the part of the world that is notified of its end.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Children(Arena<ChildMark, For>);
 

@@ -40,7 +40,7 @@ pub fn pid_file_in(namespace: &str) -> PathBuf {
 /// The number of syslog's facility local0.
 const LOCAL0: u8 = 16;
 
-/// The parsed options.
+/// The options and arguments of the command line, parsed and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `--config`, `-f`, `--use-file`.
@@ -82,12 +82,12 @@ pub enum Tool {
     Dump {
         /// The file; `None`: the default one.
         file: Option<String>,
-        /// `--show-secrets`.
+        /// `--show-secrets`: passwords and keys are printed as they are; otherwise as asterisks.
         show_secrets: bool,
     },
-    /// `--compile-config FILE`.
+    /// `--compile-config FILE`: write the configuration as a compiled image.
     Compile {
-        /// The text.
+        /// Path of the configuration.
         file: String,
         /// `-o`; `-`: standard output.
         out: String,
@@ -103,9 +103,9 @@ pub enum Tool {
         /// The new configuration.
         new: String,
     },
-    /// `replay FILE`.
+    /// `replay FILE`: repeat the decisions of a recording and compare them.
     Replay {
-        /// The recording.
+        /// Path of the recording.
         file: String,
         /// `-v`: every event and effect.
         verbose: bool,

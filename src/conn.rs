@@ -16,7 +16,7 @@ pub enum For {
     Mail,
 }
 
-/// See the module.
+/// The names of open connections and of look-ups under way, and for each the part of the world that is notified of its events.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Conns(Arena<ConnMark, For>);
 

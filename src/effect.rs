@@ -40,14 +40,14 @@ pub enum SockSpec {
         local: IpAddr,
         /// Interface to bind to; 0: none. A link-local IPv6 address means nothing without one.
         ifindex: u32,
-        /// As in `Multicast`.
+        /// Of protocol 51 instead of 112: adverts with an Authentication Header.
         #[serde(default)]
         ah: bool,
     },
 }
 
 impl SockSpec {
-    /// Its family.
+    /// IPv4 or IPv6, by its address.
     pub fn family(&self) -> Family {
         Family::of(&self.address())
     }
@@ -81,7 +81,7 @@ impl SockSpec {
 pub struct Packet {
     /// Destination, as in the packet.
     pub to: IpAddr,
-    /// The packet.
+    /// The whole packet from the IP header on, for IPv4 and IPv6.
     pub bytes: Bytes,
     /// Source Ethernet address, also where the socket's interface has another one; only to a group. `None`: the interface's own.
     #[serde(default)]
@@ -94,7 +94,7 @@ pub struct Packet {
 pub struct Packets(Arc<[Packet]>);
 
 impl Packets {
-    /// For one destination.
+    /// An advert for one destination, in `bytes` from the IP header on.
     pub fn one(to: IpAddr, bytes: Bytes) -> Packets {
         Packets::one_from(None, to, bytes)
     }
@@ -120,7 +120,7 @@ impl core::ops::Deref for Packets {
 pub enum NetOp {
     /// Add with its tag, IPv6 without duplicate address detection; replaces an equal one.
     AddrAdd(AddrSpec),
-    /// Delete.
+    /// Delete the address with this interface, address and prefix length.
     AddrDel(AddrSpec),
     /// Add a route; EEXIST where exactly this one is there.
     RouteAdd(Box<RouteSpec>),
@@ -136,16 +136,16 @@ pub enum NetOp {
     LinkAdd(Box<OwnLink>),
     /// Take an interface up or down.
     LinkSet {
-        /// Which.
+        /// Index of the interface.
         ifindex: u32,
-        /// Up.
+        /// Whether the interface is taken up (`IFF_UP`) or down.
         up: bool,
         /// Give it kalived's alias, too.
         tag: bool,
     },
     /// Delete an interface.
     LinkDel {
-        /// Which.
+        /// Index of the interface.
         ifindex: u32,
     },
 }
@@ -161,7 +161,7 @@ pub struct SpawnSpec {
     pub argv: Vec<String>,
     /// Variables on top of the clean environment (PATH, HOME and what else a service has; never LD_*, IFS).
     pub env: Vec<(String, String)>,
-    /// User id.
+    /// User id that the program runs as.
     pub uid: u32,
     /// Group id, also the only supplementary group.
     pub gid: u32,
@@ -170,7 +170,7 @@ pub struct SpawnSpec {
     pub alone: bool,
 }
 
-/// Which processes are counted.
+/// The processes that a `track_process` or a `vrrp_check` counts, by the words of their command lines.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessSpec {
     /// Program and parameters as written.
@@ -181,10 +181,10 @@ pub struct ProcessSpec {
     pub full_command: bool,
 }
 
-/// Where a connection goes.
+/// The address that a connection is opened to, and its transport protocol.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Peer {
-    /// TCP.
+    /// A TCP connection to this address and port.
     Tcp(SocketAddr),
     /// A unix stream socket by path, at most 107 bytes.
     Unix(String),
@@ -209,7 +209,7 @@ pub struct Way {
     pub tls: Option<Tls>,
 }
 
-/// How TLS is begun.
+/// The options of a TLS handshake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tls {
     /// Name of the server in the handshake (SNI), and with `verify` in its certificate; `None`: its address.
@@ -231,81 +231,81 @@ pub struct Reloaded {
     pub done: bool,
 }
 
-/// Of the sockets.
+/// Effects for the VRRP sockets: open, close, and what else they receive.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum SockFx {
     /// Open a socket; answered by [`SockEv::Ready`](crate::event::SockEv::Ready).
     Open {
-        /// Its name.
+        /// Key of the socket, chosen by the world.
         sock: SockKey,
-        /// What it is.
+        /// What it receives, and where it sends.
         spec: SockSpec,
     },
     /// Close it; no event of it follows. Adverts still armed on it are cancelled.
     Close {
-        /// Its name.
+        /// Key of the socket.
         sock: SockKey,
     },
     /// Also receive, on an IPv4 socket, adverts from these addresses although this host has them; an empty list ends that. Replaces the
     /// request before. They come as [`SockEv::LocalDatagram`](crate::event::SockEv::LocalDatagram).
     HearLocal {
-        /// Where.
+        /// Key of the IPv4 socket.
         sock: SockKey,
-        /// From which addresses.
+        /// IPv4 addresses of this host that adverts are accepted from.
         sources: Vec<Ipv4Addr>,
     },
     /// Send multicast adverts by a socket that is not connected to the group from now on: errors that other hosts report do not reach it.
     Unconnect {
-        /// Its name.
+        /// Key of the socket, a multicast one.
         sock: SockKey,
     },
 }
 
-/// Of the adverts.
+/// Effects for adverts: send, arm and stop.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum AdvertFx {
     /// Send an advert now. Answered by [`AdvertEv::SendFailed`](crate::event::AdvertEv::SendFailed) when no packet of it could be sent.
     Send {
-        /// For whom.
+        /// Key of the virtual router that sends it.
         vr: VrKey,
-        /// Where.
+        /// Key of the socket that it leaves by.
         sock: SockKey,
-        /// Its packets.
+        /// One packet for each destination.
         packets: Packets,
     },
     /// Arm an advert: the kernel sends it at `at`, also while the loop is busy. Answered by one
     /// [`AdvertEv::Sent`](crate::event::AdvertEv::Sent).
     At {
-        /// For whom.
+        /// Key of the virtual router that sends it.
         vr: VrKey,
-        /// Where.
+        /// Key of the socket that it leaves by.
         sock: SockKey,
         /// Tells adverts armed before a [`AdvertFx::Stop`] from those after it; given back in the answer.
         epoch: u32,
         /// When. Adverts with an equal time share one kernel timer.
         at: Instant,
-        /// Its packets.
+        /// One packet for each destination.
         packets: Packets,
     },
     /// Cancel every armed advert of `vr`; then, in the same hard-linked submission, send `farewell` (priority 0).
     Stop {
-        /// Whose.
+        /// Key of the virtual router that stops.
         vr: VrKey,
-        /// Where the farewell goes.
+        /// Key of the socket that the farewell leaves by.
         sock: SockKey,
         /// The last packets on the wire, one for each destination, if any.
         farewell: Option<Packets>,
     },
 }
 
-/// Of rtnetlink.
+/// Effects for rtnetlink: changes of interfaces, addresses, routes and rules, and dumps.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum NetFx {
     /// Change the kernel's state; answered by [`NetEv::Reply`](crate::event::NetEv::Reply). Those of one turn travel in one netlink send.
     Change {
         /// Name of the request.
         req: ReqId,
-        /// The change.
+        /// The change of an interface, address, route or rule.
         op: NetOp,
     },
     /// Dump links and addresses: `DumpBegin`, `LinkNew`…, `AddrNew`…, `Synced`.
@@ -343,7 +343,7 @@ pub enum LvsFx {
     Change {
         /// Name of the request.
         req: ReqId,
-        /// The change.
+        /// The change of a service, of a destination or of the whole table.
         op: LvsOp,
     },
     /// Dump all services, or the destinations of one: [`LvsEv::Found`](crate::event::LvsEv::Found)…, then
@@ -362,7 +362,7 @@ pub enum FilterOp {
     Remove(Vec<String>),
 }
 
-/// Of nf_tables.
+/// Effects for nf_tables: the tables of the filter and of packet marks.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum FilterFx {
     /// Open the socket if it is not open; answered by [`FilterEv::Opened`](crate::event::FilterEv::Opened).
@@ -373,7 +373,7 @@ pub enum FilterFx {
     Change {
         /// Name of the request.
         req: ReqId,
-        /// The change.
+        /// The table to replace or to delete.
         op: FilterOp,
     },
 }
@@ -383,16 +383,16 @@ pub enum FilterFx {
 pub enum GuardFx {
     /// Run a program; answered by [`GuardEv::ChildExit`](crate::event::GuardEv::ChildExit), also when it could not be started.
     Spawn {
-        /// Its name.
+        /// Key of the program, chosen by the world and returned in the answer.
         child: ChildKey,
-        /// What it is.
+        /// The program, its arguments and its user.
         spec: Box<SpawnSpec>,
     },
     /// Signal a program's process group: SIGTERM, or with `hard` SIGKILL. `ChildExit` follows when it is gone.
     Kill {
-        /// Its name.
+        /// Key of the program.
         child: ChildKey,
-        /// SIGKILL.
+        /// True: SIGKILL. False: SIGTERM.
         hard: bool,
     },
     /// Ask for a reload: another process reads and compiles the configuration; `Config` follows if it is valid.
@@ -414,31 +414,31 @@ pub enum GuardFx {
 pub enum HelperFx {
     /// Watch a file; answered by [`HelperEv::FileRead`](crate::event::HelperEv::FileRead), now and after each change.
     WatchFile {
-        /// Its name.
+        /// Key of the watch, chosen by the world.
         watch: WatchKey,
-        /// Absolute path.
+        /// Absolute path of the file.
         path: String,
     },
     /// Count processes; answered by [`HelperEv::Processes`](crate::event::HelperEv::Processes), now and after each change.
     WatchProcesses {
-        /// Its name.
+        /// Key of the watch, chosen by the world.
         watch: WatchKey,
-        /// Which are counted.
+        /// The processes that are counted.
         spec: Box<ProcessSpec>,
     },
     /// End this watch.
     Unwatch {
-        /// Its name.
+        /// Key of the watch.
         watch: WatchKey,
     },
     /// Make a named pipe if it is not there, open it without a reader; answered by
     /// [`HelperEv::FifoReady`](crate::event::HelperEv::FifoReady).
     OpenFifo {
-        /// Its name.
+        /// Key of the pipe, chosen by the world.
         fifo: FifoKey,
-        /// Absolute path.
+        /// Absolute path of the pipe.
         path: String,
-        /// Owner.
+        /// User id that owns the pipe.
         uid: u32,
         /// Group, which may read it; [`NO_GROUP`]: only the owner reads.
         gid: u32,
@@ -446,58 +446,58 @@ pub enum HelperFx {
     /// Write one line, at most 4,096 bytes (PIPE_BUF), at once or not at all; answered by
     /// [`HelperEv::FifoWritten`](crate::event::HelperEv::FifoWritten). One at a time.
     WriteFifo {
-        /// Where.
+        /// Key of the pipe.
         fifo: FifoKey,
         /// With its newline.
         line: Bytes,
     },
     /// Close it, and remove it if kalived made it.
     CloseFifo {
-        /// Its name.
+        /// Key of the pipe.
         fifo: FifoKey,
     },
     /// Set sysctls of an interface; answered by [`HelperEv::Knobs`](crate::event::HelperEv::Knobs). Jobs are done in their order.
     SetKnobs {
-        /// Its name.
+        /// Number of the job, returned in the answer.
         job: u64,
-        /// Which interface.
+        /// Name of the interface.
         dev: String,
         /// Sysctls and their values.
         set: Vec<Set>,
     },
     /// Addresses of a host name, off the loop; answered by [`HelperEv::Resolved`](crate::event::HelperEv::Resolved).
     Lookup {
-        /// For which connection.
+        /// Key of the connection that the addresses are for.
         conn: ConnKey,
         /// Name or address.
         host: String,
-        /// Port.
+        /// Port, as part of the addresses in the answer.
         port: u16,
     },
 }
 
-/// Of stream connections.
+/// Effects for stream connections: open, write and close.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum ConnFx {
     /// Open a connection; answered by [`Event::Conn`](crate::event::Event::Conn).
     Connect {
-        /// Its name.
+        /// Key of the connection, chosen by the world.
         conn: ConnKey,
-        /// Where to.
+        /// The address, port and protocol to connect to.
         to: Peer,
         /// How; `None`: the kernel decides.
         way: Option<Box<Way>>,
     },
     /// Send all of these bytes, after those before. A failure is reported as [`Stream::Failed`](crate::event::Stream::Failed).
     Write {
-        /// Where.
+        /// Key of the connection.
         conn: ConnKey,
-        /// What.
+        /// The bytes, sent in order.
         bytes: Bytes,
     },
     /// Close it; no event of it, or of a look-up for it, follows.
     Close {
-        /// Its name.
+        /// Key of the connection.
         conn: ConnKey,
     },
 }
@@ -505,9 +505,9 @@ pub enum ConnFx {
 /// A UDP port that BFD packets are received on, of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct BfdPort {
-    /// IPv6.
+    /// True: IPv6. False: IPv4.
     pub v6: bool,
-    /// RFC 5883.
+    /// Multihop BFD (RFC 5883) in place of single-hop BFD (RFC 5881).
     pub multihop: bool,
 }
 
@@ -527,7 +527,7 @@ pub struct BfdSpec {
     pub port: u16,
     /// Destination, at the port of `multihop`.
     pub to: IpAddr,
-    /// See [`BfdPort`].
+    /// Multihop BFD: packets go to port 4784 in place of 3784.
     pub multihop: bool,
     /// TTL or hop limit of its packets.
     pub ttl: u8,
@@ -542,21 +542,21 @@ pub enum BfdFx {
     Quit(BfdPort),
     /// Open the sending socket of a session; answered by [`BfdEv::Ready`](crate::event::BfdEv::Ready).
     Open {
-        /// Which.
+        /// Key of the session.
         session: BfdKey,
-        /// What it is.
+        /// Source, destination and TTL of its packets.
         spec: BfdSpec,
     },
     /// Send a packet, behind the adverts of the turn.
     Send {
-        /// Whose.
+        /// Key of the session.
         session: BfdKey,
-        /// UDP payload.
+        /// The BFD control packet, without headers.
         bytes: Bytes,
     },
     /// Close the sending socket, after what was sent before.
     Close {
-        /// Which.
+        /// Key of the session.
         session: BfdKey,
     },
 }
@@ -564,9 +564,9 @@ pub enum BfdFx {
 /// Every output, by the service that does it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
-    /// Of the sockets.
+    /// For the VRRP sockets.
     Sock(SockFx),
-    /// Of the adverts.
+    /// For the adverts.
     Advert(AdvertFx),
     /// Send whole Ethernet frames (gratuitous ARP, unsolicited NA), in order, behind the adverts of the turn; answered by
     /// [`Event::Frames`](crate::event::Event::Frames).
@@ -578,17 +578,17 @@ pub enum Effect {
         /// From the destination MAC on.
         frames: Vec<Bytes>,
     },
-    /// Of rtnetlink.
+    /// For rtnetlink.
     Net(NetFx),
     /// Of the line to the guard.
     Guard(GuardFx),
     /// Of the line to the helper.
     Helper(HelperFx),
-    /// Of stream connections.
+    /// For stream connections.
     Conn(ConnFx),
-    /// Of LVS.
+    /// For IPVS, and the reading of virtual servers from the configuration image.
     Lvs(LvsFx),
-    /// Of nf_tables.
+    /// For nf_tables.
     Filter(FilterFx),
     /// Write to the log.
     Note(Note),
@@ -603,11 +603,11 @@ pub enum Effect {
 pub struct Effects(Vec<Effect>);
 
 impl Effects {
-    /// Appends.
+    /// Appends an effect to those of the turn.
     pub fn push(&mut self, e: Effect) {
         self.0.push(e);
     }
-    /// Appends a note.
+    /// Appends a line for the log.
     pub fn note(&mut self, n: Note) {
         self.0.push(Effect::Note(n));
     }
@@ -615,7 +615,7 @@ impl Effects {
     pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
         self.0.drain(..)
     }
-    /// Looks without taking.
+    /// The effects so far, without taking them.
     pub fn iter(&self) -> impl Iterator<Item = &Effect> {
         self.0.iter()
     }
@@ -623,11 +623,11 @@ impl Effects {
     pub fn since(&self, before: usize) -> &[Effect] {
         self.0.get(before..).unwrap_or_default()
     }
-    /// How many wait.
+    /// The number of effects that were not taken yet.
     pub fn len(&self) -> usize {
         self.0.len()
     }
-    /// Whether none waits.
+    /// Whether every effect was taken.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

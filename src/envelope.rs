@@ -20,9 +20,9 @@ pub static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCS
 /// A kind of content.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// Its first bytes.
+    /// The first bytes, by which the content is recognised.
     pub magic: [u8; 8],
-    /// Its name in messages.
+    /// The word for it in messages, such as "recording".
     pub name: &'static str,
     /// The layouts that are read.
     pub layouts: RangeInclusive<u16>,

@@ -44,15 +44,15 @@ pub struct RxMeta {
 /// A signal that the daemon was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Signal {
-    /// SIGTERM.
+    /// SIGTERM: stop.
     Term,
-    /// SIGINT.
+    /// SIGINT: stop.
     Int,
     /// SIGHUP: read the configuration again.
     Hup,
 }
 
-/// How a program ended.
+/// How a program ended, or that it never started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ChildEnd {
     /// Exit status, 0..=255.
@@ -78,29 +78,29 @@ pub enum Stream<'a> {
     Failed(Errno),
 }
 
-/// From the sockets.
+/// Events of the VRRP sockets.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum SockEv<'a> {
     /// A datagram from a raw VRRP socket. IPv4: the whole IP packet. IPv6: the VRRP message.
     Datagram {
-        /// Where it was received.
+        /// Key of the socket that received it.
         sock: SockKey,
-        /// What the kernel adds.
+        /// The sender, and for IPv6 destination and hop limit.
         meta: RxMeta,
         /// How long before this turn it arrived, at most [`LONGEST_AGE`]: the time to wake up is not added to every timer.
         age: Duration,
-        /// Hostile.
+        /// The packet as received: for IPv4 from the IP header on, for IPv6 from the VRRP header on. Not verified.
         #[serde(with = "crate::octets")]
         bytes: Octets<'a>,
     },
     /// As `Datagram`, of those asked for by [`SockFx::HearLocal`](crate::effect::SockFx::HearLocal). While this host does not have the
     /// source address, the raw socket delivers it as well.
     LocalDatagram {
-        /// Where it was received.
+        /// Key of the socket that it belongs to.
         sock: SockKey,
-        /// The sender.
+        /// The sender, and for IPv6 destination and hop limit.
         meta: RxMeta,
-        /// As in `Datagram`.
+        /// How long before this turn it arrived, at most [`LONGEST_AGE`].
         age: Duration,
         /// The whole IP packet.
         #[serde(with = "crate::octets")]
@@ -108,26 +108,26 @@ pub enum SockEv<'a> {
     },
     /// Answer to [`SockFx::Open`](crate::effect::SockFx::Open).
     Ready {
-        /// Its name.
+        /// Key of the socket.
         sock: SockKey,
         /// Whether it receives and sends now.
         result: Result<(), Errno>,
     },
     /// A socket that was ready stopped receiving for good; it is closed already.
     Lost {
-        /// Its name.
+        /// Key of the socket.
         sock: SockKey,
-        /// Why.
+        /// Why the socket stopped receiving.
         errno: Errno,
     },
 }
 
-/// From the adverts.
+/// Events of the adverts: which left and which failed.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum AdvertEv<'a> {
     /// A pre-armed advert left, or failed to. Not reported for adverts that [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) took back.
     Sent {
-        /// Whose.
+        /// Key of the virtual router whose advert it is.
         vr: VrKey,
         /// The `epoch` it was armed with.
         epoch: u32,
@@ -141,16 +141,16 @@ pub enum AdvertEv<'a> {
     },
     /// An immediate advert ([`AdvertFx::Send`](crate::effect::AdvertFx::Send)) failed: to all its destinations. Success is not reported.
     SendFailed {
-        /// Whose.
+        /// Key of the virtual router whose advert it is.
         vr: VrKey,
-        /// Why.
+        /// The error of the first packet of it that could not be sent.
         errno: Errno,
     },
     /// The farewell of an [`AdvertFx::Stop`](crate::effect::AdvertFx::Stop) failed: to all its destinations. Success is not reported.
     FarewellFailed {
-        /// Whose.
+        /// Key of the virtual router whose farewell it is.
         vr: VrKey,
-        /// Why.
+        /// The error of the first packet of it that could not be sent.
         errno: Errno,
     },
 }
@@ -159,25 +159,25 @@ pub enum AdvertEv<'a> {
 /// `None`: not known.
 pub type Doer = Option<u32>;
 
-/// From rtnetlink.
+/// Events from rtnetlink: notifications and dumps of the kernel's interfaces, addresses, routes and rules, and answers.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum NetEv {
     /// Interface added or changed.
     LinkNew(Link),
-    /// Interface gone.
+    /// The kernel removed an interface.
     LinkDel {
         /// Index it had.
         ifindex: u32,
     },
     /// Address added or changed.
     AddrNew(AddrInfo),
-    /// Address gone.
+    /// An address was removed from an interface.
     AddrDel {
-        /// Interface.
+        /// Index of the interface.
         ifindex: u32,
-        /// Address.
+        /// The address without its prefix.
         addr: IpAddr,
-        /// Prefix length.
+        /// Prefix length, 0..=128.
         prefix: u8,
         /// Who removed it.
         #[serde(default)]
@@ -185,7 +185,7 @@ pub enum NetEv {
     },
     /// A route of ours as it is now, or one that took a place.
     RouteNew {
-        /// The route.
+        /// The route as the kernel has it now.
         route: Box<RouteSpec>,
         /// It replaced another one of the same destination, which may have been ours.
         replaced: bool,
@@ -208,14 +208,14 @@ pub enum NetEv {
     },
     /// Answer to [`NetFx::Change`](crate::effect::NetFx::Change).
     Reply {
-        /// The request.
+        /// Number of the request, as in the change.
         req: ReqId,
-        /// What the kernel said.
+        /// Success, or the errno of the kernel.
         result: Result<(), Errno>,
     },
 }
 
-/// Of LVS.
+/// Events from IPVS and from the reading of virtual servers.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum LvsEv {
     /// There is a configuration of virtual servers, another one than before: it is read with [`LvsFx::Read`](crate::effect::LvsFx::Read).
@@ -229,14 +229,14 @@ pub enum LvsEv {
     Found(Vec<Message>),
     /// A dump has ended; `false`: without some of it.
     Synced {
-        /// Whether it is complete.
+        /// False: the dump lacks some of the table.
         complete: bool,
     },
     /// Answer to [`LvsFx::Change`](crate::effect::LvsFx::Change).
     Reply {
-        /// The request.
+        /// Number of the request, as in the change.
         req: ReqId,
-        /// What the kernel said.
+        /// Success, or the errno of the kernel.
         result: Result<(), Errno>,
     },
     /// Health checks may have so many connections at a time: fewer than [`CONNECTIONS`](crate::lvs::check::CONNECTIONS), because of the limit
@@ -251,9 +251,9 @@ pub enum GuardEv {
     Config(Box<Config>),
     /// A program ended with all it left behind in its process group; its name is dead.
     ChildExit {
-        /// Its name.
+        /// Key of the program, as in [`GuardFx::Spawn`](crate::effect::GuardFx::Spawn).
         child: ChildKey,
-        /// How.
+        /// Exit code, signal or failure to start.
         end: ChildEnd,
     },
     /// Another process takes over: nothing new is begun, what is armed leaves. Answered by
@@ -295,21 +295,21 @@ pub enum HelperEv<'a> {
     /// Answer to [`HelperFx::OpenFifo`](crate::effect::HelperFx::OpenFifo); and, after a write that failed with EAGAIN, that there is
     /// room again.
     FifoReady {
-        /// Its name.
+        /// Key of the pipe.
         fifo: FifoKey,
         /// Whether it can be written to.
         result: Result<(), Errno>,
     },
     /// Answer to [`HelperFx::WriteFifo`](crate::effect::HelperFx::WriteFifo): the whole line or nothing.
     FifoWritten {
-        /// Its name.
+        /// Key of the pipe.
         fifo: FifoKey,
         /// EAGAIN: the pipe is full; `FifoReady` follows.
         result: Result<(), Errno>,
     },
     /// Answer to [`HelperFx::SetKnobs`](crate::effect::HelperFx::SetKnobs).
     Knobs {
-        /// Which job.
+        /// Number of the job, as in the request.
         job: u64,
         /// Of those that were changed, what they were before.
         before: Vec<(Knob, u32)>,
@@ -318,7 +318,7 @@ pub enum HelperEv<'a> {
     },
     /// Answer to [`HelperFx::Lookup`](crate::effect::HelperFx::Lookup).
     Resolved {
-        /// For which connection.
+        /// Key of the connection that the addresses are for.
         conn: ConnKey,
         /// At least one address, at most 8.
         #[serde(deserialize_with = "crate::octets::list_result")]
@@ -326,7 +326,7 @@ pub enum HelperEv<'a> {
     },
 }
 
-/// Of nf_tables.
+/// Events from nf_tables: answers, and deletions by other programs.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum FilterEv {
     /// Answer to [`FilterFx::Open`](crate::effect::FilterFx::Open).
@@ -340,16 +340,16 @@ pub enum FilterEv {
     },
     /// Somebody else deleted a table of this name, or something in it. Told of the names that were put in force.
     Deleted {
-        /// Its name.
+        /// Name of the table.
         table: String,
     },
     /// Messages were lost.
     Lost,
     /// Answer to [`FilterFx::Change`](crate::effect::FilterFx::Change).
     Reply {
-        /// The request.
+        /// Number of the request, as in the change.
         req: ReqId,
-        /// What the kernel said.
+        /// Success, or the errno of the kernel.
         result: Result<(), Errno>,
     },
 }
@@ -359,9 +359,9 @@ pub enum FilterEv {
 pub enum BfdEv<'a> {
     /// A UDP payload.
     Datagram {
-        /// Where it was received.
+        /// The port that received it.
         port: BfdPort,
-        /// The sender.
+        /// Source address of the packet.
         src: IpAddr,
         /// The destination of the packet.
         dst: Option<IpAddr>,
@@ -369,36 +369,36 @@ pub enum BfdEv<'a> {
         ttl: Option<u8>,
         /// How long before this turn it arrived, at most [`LONGEST_AGE`].
         age: Duration,
-        /// Hostile.
+        /// The BFD control packet, without headers. Not verified.
         #[serde(with = "crate::octets")]
         bytes: Octets<'a>,
     },
     /// Answer to [`BfdFx::Listen`](crate::effect::BfdFx::Listen).
     Listening {
-        /// Which.
+        /// The port, as in the request.
         port: BfdPort,
-        /// Whether it receives now.
+        /// Success, or why the port does not receive.
         result: Result<(), Errno>,
     },
     /// A port that received stopped receiving for good; it is closed already.
     Lost {
-        /// Which.
+        /// The port that receives no more.
         port: BfdPort,
-        /// Why.
+        /// Why it stopped receiving.
         errno: Errno,
     },
     /// Answer to [`BfdFx::Open`](crate::effect::BfdFx::Open).
     Ready {
-        /// Which.
+        /// Key of the session.
         session: BfdKey,
         /// Whether it can send now.
         result: Result<(), Errno>,
     },
     /// A packet did not leave. Success is not reported.
     SendFailed {
-        /// Whose.
+        /// Key of the session.
         session: BfdKey,
-        /// Why.
+        /// Why the packet was not sent.
         errno: Errno,
     },
 }
@@ -408,9 +408,9 @@ pub enum BfdEv<'a> {
 pub enum Event<'a> {
     /// First event of all: open what is needed, ask for the kernel's state.
     Start,
-    /// A signal.
+    /// The daemon received SIGTERM, SIGINT or SIGHUP.
     Signal(Signal),
-    /// From the sockets.
+    /// From the VRRP sockets.
     Sock(SockEv<'a>),
     /// From the adverts.
     Advert(AdvertEv<'a>),
@@ -418,7 +418,7 @@ pub enum Event<'a> {
     Frames {
         /// Out of which interface.
         ifindex: u32,
-        /// Which slice.
+        /// Number of the slice, as in [`Effect::Frames`](crate::effect::Effect::Frames).
         batch: u64,
         /// So many of it left, from the first on; the others were not sent and will not be.
         sent: usize,
@@ -431,15 +431,15 @@ pub enum Event<'a> {
     Guard(GuardEv),
     /// From the line to the helper.
     Helper(HelperEv<'a>),
-    /// Of LVS.
+    /// From IPVS, and from the reading of virtual servers.
     Lvs(LvsEv),
     /// From nf_tables.
     Filter(FilterEv),
     /// Something happened on a stream connection.
     Conn {
-        /// Its name.
+        /// Key of the connection.
         conn: ConnKey,
-        /// What.
+        /// What happened: it was opened, received bytes, ended or failed.
         what: Stream<'a>,
     },
     /// From the sockets of BFD.

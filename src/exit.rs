@@ -2,7 +2,7 @@
 //!
 //! keepalived's numbers where it has one, so that units and scripts written for it keep working.
 
-/// Why the process ends.
+/// The exit code of a process, by the reason why it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[derive(serde::Serialize, serde::Deserialize)]

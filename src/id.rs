@@ -196,7 +196,7 @@ impl<M, T> Arena<M, T> {
             Some((Key { slot: slot as u32, generation: *generation, mark: PhantomData }, value))
         })
     }
-    /// All names, by slot.
+    /// The keys of all entries, in the order of their slots.
     pub fn keys(&self) -> Vec<Key<M>> {
         self.iter().map(|(k, _)| k).collect()
     }
@@ -204,11 +204,11 @@ impl<M, T> Arena<M, T> {
     pub fn looked_at(&self) -> u64 {
         self.looked_at.get()
     }
-    /// How many there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
-    /// Whether there is none.
+    /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

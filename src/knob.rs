@@ -73,12 +73,12 @@ impl core::fmt::Display for Knob {
     }
 }
 
-/// One to set.
+/// One sysctl to be set, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Set {
-    /// Which.
+    /// The sysctl to set.
     pub knob: Knob,
-    /// To what.
+    /// The new value.
     pub to: u32,
     /// Set only where it has this value now; any other value was set by the operator and stays.
     pub only: Option<u32>,

@@ -27,7 +27,7 @@ struct Addr {
     order: u64,
 }
 
-/// See the module.
+/// The kernel's interfaces by index and by name, each with its addresses, as last reported.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Links {
     by_index: BTreeMap<u32, Entry>,
@@ -46,15 +46,15 @@ pub struct LinkChange {
 }
 
 impl Links {
-    /// Interface by name.
+    /// The interface with this name, as last reported; `None`: there is none.
     pub fn by_name(&self, name: &str) -> Option<&Link> {
         self.by_name.get(name).and_then(|i| self.get(*i))
     }
-    /// Interface by index.
+    /// The interface with this index, as last reported; `None`: there is none.
     pub fn get(&self, ifindex: u32) -> Option<&Link> {
         self.by_index.get(&ifindex).map(|e| &e.link)
     }
-    /// All interfaces.
+    /// All interfaces, by index.
     pub fn all(&self) -> impl Iterator<Item = &Link> {
         self.by_index.values().map(|e| &e.link)
     }
@@ -79,7 +79,7 @@ impl Links {
     pub fn all_addrs(&self) -> impl Iterator<Item = &AddrInfo> {
         self.by_index.values().flat_map(|e| e.addrs.values().map(|a| &a.info))
     }
-    /// One address.
+    /// The address with this interface, address and prefix length; `None`: the kernel has not reported it.
     pub fn addr(&self, id: AddrId) -> Option<&AddrInfo> {
         self.by_index.get(&id.0)?.addrs.get(&(id.1, id.2)).map(|a| &a.info)
     }
@@ -175,7 +175,7 @@ impl Links {
         let Some(e) = self.by_index.get_mut(&id.0) else { return false };
         e.addrs.remove(&(id.1, id.2)).is_some()
     }
-    /// A dump begins.
+    /// A dump begins: entries that it does not contain are removed by [`Links::sweep`].
     pub fn begin(&mut self) {
         self.generation += 1;
     }

@@ -30,7 +30,7 @@ impl Errno {
     pub const EAGAIN: Errno = Errno(11);
     /// File exists: the address is there already.
     pub const EEXIST: Errno = Errno(17);
-    /// No such device.
+    /// No such device: there is no interface with this index or name.
     pub const ENODEV: Errno = Errno(19);
     /// Broken pipe: no process reads any more.
     pub const EPIPE: Errno = Errno(32);
@@ -42,7 +42,7 @@ impl Errno {
     pub const EADDRINUSE: Errno = Errno(98);
     /// Cannot assign requested address: the address to delete is gone already.
     pub const EADDRNOTAVAIL: Errno = Errno(99);
-    /// Network is down.
+    /// Network is down: the interface is not up.
     pub const ENETDOWN: Errno = Errno(100);
     /// No buffer space available.
     pub const ENOBUFS: Errno = Errno(105);
@@ -61,17 +61,17 @@ pub struct Link {
     pub ifindex: u32,
     /// Name, at most 15 bytes.
     pub name: String,
-    /// `IFF_UP`.
+    /// `IFF_UP`: the interface was set up.
     pub up: bool,
     /// `IFF_RUNNING`: carrier and operational.
     pub running: bool,
-    /// `IFF_MULTICAST`.
+    /// `IFF_MULTICAST`: the interface sends and receives multicast.
     pub multicast: bool,
-    /// `IFF_LOOPBACK`.
+    /// `IFF_LOOPBACK`: it is a loopback interface.
     pub loopback: bool,
     /// `IFF_NOARP`: no ARP, so no gratuitous ARP either.
     pub noarp: bool,
-    /// Bytes.
+    /// MTU, bytes.
     pub mtu: u32,
     /// Ethernet address; `None` when the hardware address is not 6 bytes long.
     pub mac: Option<[u8; 6]>,
@@ -107,9 +107,9 @@ pub enum UponKind {
 /// The interface below, and how an interface is made upon it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Upon {
-    /// Its kind.
+    /// Whether the interface is a macvlan or an ipvlan.
     pub kind: UponKind,
-    /// `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_FLAGS`.
+    /// The mode of a macvlan (`IFLA_MACVLAN_MODE`), or of an ipvlan (`IFLA_IPVLAN_FLAGS`).
     pub mode: u32,
     /// Index of the other one (`IFLA_LINK`).
     pub parent: u32,
@@ -152,7 +152,7 @@ pub struct AddrInfo {
     pub ifindex: u32,
     /// The local address (`IFA_LOCAL`, else `IFA_ADDRESS`).
     pub addr: IpAddr,
-    /// Prefix length.
+    /// Prefix length: 0..=32 for IPv4, 0..=128 for IPv6.
     pub prefix: u8,
     /// `RT_SCOPE_*`: 0 universe, 200 site, 253 link, 254 host.
     pub scope: u8,
@@ -160,7 +160,7 @@ pub struct AddrInfo {
     pub tentative: bool,
     /// `IFA_F_DADFAILED`: another host has it.
     pub dad_failed: bool,
-    /// `IFA_F_SECONDARY` (IPv4).
+    /// `IFA_F_SECONDARY`: the interface has an older IPv4 address of the same subnet.
     pub secondary: bool,
     /// `IFA_PROTO`: who added it, 0 when unknown (before Linux 5.18).
     pub proto: u8,
@@ -185,21 +185,21 @@ pub const MANAGE_TEMPORARY: u32 = 0x100;
 /// An address to add or delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddrSpec {
-    /// Interface.
+    /// Index of the interface.
     pub ifindex: u32,
-    /// Address.
+    /// The address, IPv4 or IPv6.
     pub addr: IpAddr,
-    /// Prefix length.
+    /// Prefix length: 0..=32 for IPv4, 0..=128 for IPv6.
     pub prefix: u8,
-    /// IPv4 broadcast address.
+    /// `IFA_BROADCAST`: the IPv4 broadcast address; `None`: none.
     pub brd: Option<Ipv4Addr>,
-    /// `RT_SCOPE_*`.
+    /// `RT_SCOPE_*`: 0 universe, 200 site, 253 link, 254 host.
     pub scope: u8,
     /// IPv4 label, at most 15 bytes.
     pub label: Option<String>,
     /// IPv6: `preferred_lft 0`, never chosen as a source (what keepalived does for a /128 VIP).
     pub deprecated: bool,
-    /// `IFA_F_NOPREFIXROUTE`.
+    /// `IFA_F_NOPREFIXROUTE`: the kernel adds no route for the prefix.
     pub noprefixroute: bool,
     /// Further `IFA_F_*`: [`HOME`], [`MANAGE_TEMPORARY`].
     #[serde(default)]
@@ -237,9 +237,9 @@ impl From<&AddrInfo> for AddrSpec {
 /// Address family of a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
-    /// IPv4.
+    /// IPv4: adverts to 224.0.0.18, gratuitous ARP.
     V4,
-    /// IPv6.
+    /// IPv6: adverts to ff02::12, unsolicited Neighbor Advertisements.
     V6,
 }
 
@@ -250,7 +250,7 @@ impl Family {
     }
 }
 
-/// Protocol version.
+/// Version of the VRRP protocol, as in the first four bits of an advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Version {
     /// RFC 3768. IPv4 only.
@@ -268,10 +268,10 @@ pub enum ChecksumMode {
     MessageOnly,
 }
 
-/// VRRPv2 authentication.
+/// The authentication of VRRPv2; V3 has none.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Auth {
-    /// Type 0.
+    /// Type 0: no authentication.
     None,
     /// Type 1: eight bytes in the clear, zero filled.
     Pass([u8; 8]),

@@ -11,7 +11,7 @@ pub enum Level {
     Error = 3,
     /// Wrong, but handled.
     Warning = 4,
-    /// State changes.
+    /// A change of state.
     Notice = 5,
     /// Normal operation.
     Info = 6,
@@ -19,10 +19,10 @@ pub enum Level {
     Detail = 7,
 }
 
-/// One message.
+/// One line of the log with its severity.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Note {
-    /// The severity.
+    /// The severity, as in syslog.
     pub level: Level,
     /// The line, without a trailing newline.
     pub text: String,

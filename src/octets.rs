@@ -30,17 +30,17 @@ impl<'de> Visitor<'de> for Bytes {
     }
 }
 
-/// Writes bytes.
+/// Writes the bytes as a byte string, not as a list of numbers.
 pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_bytes(bytes)
 }
 
-/// Reads bytes.
+/// Reads a byte string. Its memory is never freed.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static [u8], D::Error> {
     from.deserialize_byte_buf(Bytes).map(|v| &*v.leak())
 }
 
-/// Reads a list.
+/// Reads a list. Its memory is never freed.
 pub fn list<'de, T: Deserialize<'de> + 'static, D: Deserializer<'de>>(from: D) -> Result<&'static [T], D::Error> {
     Vec::deserialize(from).map(|v| &*v.leak())
 }
@@ -59,12 +59,12 @@ pub mod result {
     #[derive(Serialize)]
     struct Borrowed<'a>(#[serde(serialize_with = "super::serialize")] &'a [u8]);
 
-    /// Writes it.
+    /// Writes the bytes, or the errno.
     pub fn serialize<S: Serializer>(result: &Result<&[u8], Errno>, to: S) -> Result<S::Ok, S::Error> {
         result.map(Borrowed).serialize(to)
     }
 
-    /// Reads it.
+    /// Reads the bytes, or the errno. Their memory is never freed.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Result<&'static [u8], Errno>, D::Error> {
         let read = Result::<Owned, Errno>::deserialize(from)?;
         Ok(read.map(|o| &*o.0.leak()))

@@ -122,7 +122,7 @@ impl<K: Copy + Ord, L> Owned<K, L> {
     pub fn name(&self, owner: Owner) -> &str {
         self.owners.get(&owner).map_or("", |(name, _)| name)
     }
-    /// Every line.
+    /// Every line with its key and its owner, in the order of the keys.
     pub fn lines(&self) -> impl Iterator<Item = (K, Owner, &L)> {
         self.lines.iter().map(|((key, owner), line)| (*key, *owner, line))
     }

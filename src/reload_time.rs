@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 /// Seconds that local time is ahead of UTC at a moment.
 pub type Zone = fn(i64) -> i64;
 
-/// What the file says.
+/// The time of a scheduled reload: a date or each day, and a time of day, local or UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct When {
     // Days since 1970-01-01; `None`: each day.

@@ -9,33 +9,33 @@ use serde::{Deserialize, Serialize};
 /// `RTPROT_KEEPALIVED`: the protocol of every route kalived adds, as keepalived does, unless the line has its own `protocol`.
 pub const ROUTE_PROTO: u8 = 18;
 
-/// `RT_TABLE_MAIN`.
+/// `RT_TABLE_MAIN`: the table of routes without `table`.
 pub const TABLE_MAIN: u32 = 254;
-/// `RT_TABLE_LOCAL`.
+/// `RT_TABLE_LOCAL`: the table of local and broadcast addresses.
 pub const TABLE_LOCAL: u32 = 255;
 
-/// `RTN_UNICAST`.
+/// `RTN_UNICAST`: a route to a gateway or over an interface.
 pub const UNICAST: u8 = 1;
-/// `RTN_LOCAL`.
+/// `RTN_LOCAL`: the destination is this host.
 pub const LOCAL: u8 = 2;
-/// `RTN_BROADCAST`.
+/// `RTN_BROADCAST`: packets are sent as broadcast.
 pub const BROADCAST: u8 = 3;
-/// `RTN_MULTICAST`.
+/// `RTN_MULTICAST`: a multicast route.
 pub const MULTICAST: u8 = 5;
 /// `RTN_BLACKHOLE`; with the two after it, and `RTN_THROW`, a route without a next hop.
 pub const BLACKHOLE: u8 = 6;
-/// `RTN_UNREACHABLE`.
+/// `RTN_UNREACHABLE`: packets are dropped, and the sender gets an ICMP error.
 pub const UNREACHABLE: u8 = 7;
-/// `RTN_PROHIBIT`.
+/// `RTN_PROHIBIT`: packets are dropped, and the sender gets an ICMP error "administratively prohibited".
 pub const PROHIBIT: u8 = 8;
-/// `RTN_THROW`.
+/// `RTN_THROW`: the search goes on in the table of the next rule.
 pub const THROW: u8 = 9;
 
-/// `RT_SCOPE_UNIVERSE`.
+/// `RT_SCOPE_UNIVERSE`: the destination is beyond a gateway.
 pub const SCOPE_UNIVERSE: u8 = 0;
-/// `RT_SCOPE_LINK`.
+/// `RT_SCOPE_LINK`: the destination is on the link.
 pub const SCOPE_LINK: u8 = 253;
-/// `RT_SCOPE_HOST`.
+/// `RT_SCOPE_HOST`: the destination is this host.
 pub const SCOPE_HOST: u8 = 254;
 
 /// Metric that Linux gives an IPv6 route without one.
@@ -44,15 +44,15 @@ pub const METRIC_V6: u32 = 1024;
 /// The key of a route: by these properties the kernel distinguishes routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RouteId {
-    /// Table.
+    /// Number of the routing table.
     pub table: u32,
     /// Destination without host bits, and prefix length.
     pub to: (IpAddr, u8),
     /// IPv6: source prefix; `(::, 0)` without.
     pub from: (IpAddr, u8),
-    /// IPv4: TOS.
+    /// IPv4: TOS of the packets that use the route; 0: any.
     pub tos: u8,
-    /// Priority.
+    /// Metric of the route (`RTA_PRIORITY`); the kernel prefers the smallest one.
     pub metric: u32,
 }
 
@@ -61,15 +61,15 @@ pub struct RouteId {
 pub struct IpTunnel<A> {
     /// Number of the tunnel.
     pub id: u64,
-    /// Its other end.
+    /// Address of the other end.
     pub dst: A,
-    /// This end.
+    /// Address of this end.
     pub src: A,
     /// TOS or traffic class.
     pub tos: u8,
     /// TTL or hop limit.
     pub ttl: u8,
-    /// `TUNNEL_*`.
+    /// `TUNNEL_*`: which fields of the tunnel are set.
     pub flags: u16,
 }
 
@@ -78,7 +78,7 @@ pub struct IpTunnel<A> {
 pub enum Encap {
     /// IPv4, by a tunnel's interface that takes it from the route.
     Ip(IpTunnel<[u8; 4]>),
-    /// IPv6.
+    /// IPv6, as `Ip`.
     Ip6(IpTunnel<[u8; 16]>),
     /// Labels, the outermost first; 1 to [`MOST_LABELS`].
     Mpls(Vec<u32>),
@@ -102,7 +102,7 @@ pub struct HopSpec {
     pub onlink: bool,
     /// `RTA_FLOW`; 0: none.
     pub realms: u32,
-    /// `RTA_ENCAP`.
+    /// `RTA_ENCAP`: the encapsulation of packets to this hop; `None`: none.
     #[serde(default)]
     pub encap: Option<Encap>,
 }
@@ -110,7 +110,7 @@ pub struct HopSpec {
 /// A value of `RTA_METRICS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Metric {
-    /// A number.
+    /// A number, in the unit of the metric.
     Number(u32),
     /// A congestion control's name, at most 15 bytes.
     Name(String),
@@ -119,10 +119,10 @@ pub enum Metric {
 /// How an addition treats routes of the same destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// Before them.
+    /// In front of the routes of the same destination.
     #[default]
     Prepend,
-    /// Behind them.
+    /// Behind the routes of the same destination.
     Append,
     /// There must be none.
     Alone,
@@ -131,21 +131,21 @@ pub enum Mode {
 /// A route to add, or as the kernel reports it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RouteSpec {
-    /// Its name.
+    /// The properties by which the kernel distinguishes routes.
     pub id: RouteId,
-    /// `RTN_*`.
+    /// Type of the route (`RTN_*`).
     pub kind: u8,
     /// `RT_SCOPE_*`; IPv6 has none.
     pub scope: u8,
-    /// `RTPROT_*`.
+    /// Protocol number (`RTPROT_*`); kalived's is [`ROUTE_PROTO`].
     pub proto: u8,
-    /// Preferred source.
+    /// `RTA_PREFSRC`: the preferred source address; `None`: the kernel chooses it.
     pub src: Option<IpAddr>,
     /// The next hops; none for a route that drops packets.
     pub hops: Vec<HopSpec>,
     /// `RTAX_*` with values.
     pub metrics: Vec<(u16, Metric)>,
-    /// `RTAX_LOCK`.
+    /// `RTAX_LOCK`: the metrics that the kernel must not change, as bits.
     pub lock: u32,
     /// `RTA_FLOW`; 0: none.
     pub realms: u32,
@@ -153,9 +153,9 @@ pub struct RouteSpec {
     pub pref: Option<u8>,
     /// IPv6: lifetime, seconds.
     pub expires: Option<u32>,
-    /// MPLS.
+    /// `RTA_TTL_PROPAGATE` of MPLS; `None`: not set.
     pub ttl_propagate: Option<bool>,
-    /// For an addition.
+    /// Of an addition: its place among the routes of the same destination.
     pub mode: Mode,
 }
 

@@ -11,17 +11,17 @@ pub const RULE_PROTO: u8 = crate::route::ROUTE_PROTO;
 /// The first preference that a rule without one gets; each further one of its family gets one less, as in keepalived.
 pub const FIRST_PREFERENCE: u32 = 16_384;
 
-/// `FR_ACT_TO_TBL`.
+/// `FR_ACT_TO_TBL`: the route is searched in a table.
 pub const TO_TABLE: u8 = 1;
-/// `FR_ACT_GOTO`.
+/// `FR_ACT_GOTO`: the search goes on at another rule.
 pub const GOTO: u8 = 2;
-/// `FR_ACT_NOP`.
+/// `FR_ACT_NOP`: the search goes on at the next rule.
 pub const NOP: u8 = 3;
 /// `FR_ACT_BLACKHOLE`; with the two after it, an action that drops.
 pub const BLACKHOLE: u8 = 6;
-/// `FR_ACT_UNREACHABLE`.
+/// `FR_ACT_UNREACHABLE`: the packet is dropped; its sender gets an ICMP error.
 pub const UNREACHABLE: u8 = 7;
-/// `FR_ACT_PROHIBIT`.
+/// `FR_ACT_PROHIBIT`: the packet is dropped; its sender gets an ICMP error "administratively prohibited".
 pub const PROHIBIT: u8 = 8;
 /// In place of a length or a group to suppress: none.
 pub const NOTHING: u32 = u32::MAX;
@@ -53,11 +53,11 @@ impl core::fmt::Debug for Name {
 /// A rule to add, or as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RuleSpec {
-    /// Its preference.
+    /// Its place in the order of rules: the kernel examines the smallest first.
     pub preference: u32,
     /// Source without host bits, and prefix length; its family is the rule's.
     pub from: (IpAddr, u8),
-    /// Destination.
+    /// Destination without host bits, and prefix length.
     pub to: (IpAddr, u8),
     /// The match is inverted.
     pub not: bool,
@@ -65,9 +65,9 @@ pub struct RuleSpec {
     pub tos: u8,
     /// Mark and mask; mask 0: none.
     pub fwmark: (u32, u32),
-    /// Incoming interface.
+    /// Name of the incoming interface; all zero: any.
     pub iif: Name,
-    /// Outgoing interface.
+    /// Name of the outgoing interface; all zero: any.
     pub oif: Name,
     /// Tunnel; 0: none.
     pub tunnel: u64,
@@ -79,7 +79,7 @@ pub struct RuleSpec {
     pub sport: Option<(u16, u16)>,
     /// Destination ports, both ends included.
     pub dport: Option<(u16, u16)>,
-    /// `FR_ACT_*`.
+    /// What is done with a packet that matches (`FR_ACT_*`).
     pub action: u8,
     /// Table of [`TO_TABLE`]; else 0.
     pub table: u32,
@@ -93,7 +93,7 @@ pub struct RuleSpec {
     pub suppress_prefix: u32,
     /// Results over interfaces of this group do not count; [`NOTHING`]: all count.
     pub suppress_group: u32,
-    /// `RTPROT_*`.
+    /// Protocol number (`RTPROT_*`) of the program that added the rule.
     pub proto: u8,
 }
 

@@ -12,16 +12,16 @@ pub use core::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Instant(pub u64);
 
-/// Nanoseconds since 1970 of `CLOCK_REALTIME`. For people and logs only; no state machine uses it.
+/// Nanoseconds since 1970 of `CLOCK_REALTIME`: for output, for the time in signed adverts, and for a scheduled reload. No timer uses it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Wall(pub u64);
 
 /// Both clocks, read once per turn of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Now {
-    /// For all decisions.
+    /// The monotonic clock, for all timers and intervals.
     pub mono: Instant,
-    /// For output only.
+    /// The wall clock, for output, signed adverts and scheduled reloads.
     pub wall: Wall,
 }
 

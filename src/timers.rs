@@ -30,9 +30,9 @@ pub enum Due {
     GarpSecond(VrKey),
     /// Second GARP burst after the answer to a lower priority.
     GarpLower(VrKey),
-    /// `garp_master_refresh`.
+    /// The repeated announcement of `garp_master_refresh`.
     GarpRefresh(VrKey),
-    /// `garp_extra_if`.
+    /// The repeated announcement of `garp_extra_if`.
     GarpExtra(VrKey),
     /// A rival was answered and has yielded by now: the last announcement is to be from this router.
     GarpLast(VrKey),
@@ -133,7 +133,7 @@ impl Timers {
     pub fn get(&self, due: Due) -> Option<Instant> {
         self.by_due.get(&due).copied()
     }
-    /// The earliest deadline.
+    /// The earliest deadline; `None`: no timer is set.
     pub fn next(&self) -> Option<(Instant, Due)> {
         self.queue.first().copied()
     }

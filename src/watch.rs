@@ -8,15 +8,15 @@ use crate::id::{Arena, CheckId, TrackKey, WatchKey, WatchMark};
 /// The owner of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum For {
-    /// A tracker.
+    /// A tracker: a `track_file`, a `vrrp_track_process` or a check of processes.
     Track(TrackKey),
     /// A health check of real servers.
     Lvs(CheckId),
-    /// `reload_time_file`.
+    /// The file of a scheduled reload (`reload_time_file`).
     ReloadTime,
 }
 
-/// See the module.
+/// The watches that were requested and not ended, and for each the part of the world that is notified.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Watches(Arena<WatchMark, For>);
 

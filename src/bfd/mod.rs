@@ -48,7 +48,7 @@ pub struct Cx<'a> {
     pub now: Now,
     /// The one timer table.
     pub timers: &'a mut Timers,
-    /// Output.
+    /// The effects of the turn.
     pub fx: &'a mut Effects,
 }
 
@@ -57,7 +57,7 @@ pub struct Cx<'a> {
 pub struct Told {
     /// Its name in the file.
     pub name: Box<str>,
-    /// Up.
+    /// The session is in state Up.
     pub up: bool,
 }
 
@@ -87,7 +87,7 @@ impl Discard {
             Discard::Ttl => Refused::ALL.len() + 1,
         }
     }
-    /// Its name in reports.
+    /// The name of the counter in reports, such as "detect_mult".
     pub fn name(self) -> &'static str {
         match self {
             Discard::Refused(Refused::Version) => "version",
@@ -113,7 +113,7 @@ impl fmt::Display for Discard {
     }
 }
 
-/// A socket.
+/// The sending socket of one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Sock {
     #[default]

@@ -50,7 +50,7 @@ impl Bfd {
         Discard::all().map(|d| (d.name().to_owned(), self.discarded[d.place()])).collect()
     }
 
-    /// Counters begin anew.
+    /// Sets all counters to zero.
     pub fn clear_counters(&mut self) {
         self.discarded = [0; Discard::COUNT];
         for key in self.all.keys() {

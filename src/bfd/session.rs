@@ -32,17 +32,17 @@ pub struct Params {
 pub struct Remote {
     /// bfd.RemoteDiscr; 0: not known.
     pub discr: u32,
-    /// bfd.RemoteSessionState.
+    /// bfd.RemoteSessionState: the state in the last packet of the peer.
     pub state: State,
-    /// Its last diagnostic code.
+    /// The diagnostic code in the last packet of the peer.
     pub diag: u8,
-    /// bfd.RemoteMinRxInterval.
+    /// bfd.RemoteMinRxInterval, microseconds: the shortest interval between packets that the peer accepts.
     pub min_rx: u32,
     /// Its Desired Min TX Interval.
     pub min_tx: u32,
-    /// Its Detect Mult.
+    /// Detect Mult in the last packet of the peer.
     pub multiplier: u8,
-    /// bfd.RemoteDemandMode.
+    /// bfd.RemoteDemandMode: the peer requests no periodic packets while both ends are Up.
     pub demand: bool,
 }
 
@@ -64,7 +64,7 @@ pub struct Out {
     pub heard_diag: u8,
 }
 
-/// See the module.
+/// One BFD session in asynchronous mode: its state, the values that the peer sends, and the times of its two timers.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Session {
     params: Params,
@@ -130,15 +130,15 @@ impl Session {
         s
     }
 
-    /// Its state.
+    /// bfd.SessionState: AdminDown, Down, Init or Up.
     pub fn state(&self) -> State {
         self.state
     }
-    /// Its own diagnostic code.
+    /// bfd.LocalDiag: why this session last left Up.
     pub fn diag(&self) -> u8 {
         self.diag
     }
-    /// Its own discriminator.
+    /// bfd.LocalDiscr: the number by which the peer names this session.
     pub fn discr(&self) -> u32 {
         self.discr
     }
@@ -146,7 +146,7 @@ impl Session {
     pub fn remote(&self) -> &Remote {
         &self.remote
     }
-    /// Its configuration.
+    /// The parameters in use, as configured or altered by a reload.
     pub fn params(&self) -> &Params {
         &self.params
     }

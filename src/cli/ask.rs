@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// A request to the running kalived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The request.
+    /// The request that is sent to the control socket.
     pub request: Request,
     /// The pid file of that kalived; the control socket is next to it.
     pub pid_file: PathBuf,

@@ -13,7 +13,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Without `-t`.
+/// The time limit without `-t`.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Longest header, and longest body.
 const HEADER: usize = 64 << 10;

@@ -13,7 +13,7 @@ const NAMED: usize = 8;
 /// Earlier transitions and other routers shown for each.
 const SHOWN: usize = 4;
 
-/// The whole text.
+/// The report as text for people; `zone` converts times to local time.
 pub fn render(r: &Report, zone: Zone) -> String {
     let mut out = String::new();
     head(&mut out, r);

@@ -132,7 +132,7 @@ pub(crate) fn look(loaded: &mut Loaded, how: &Reading, what: For, namespace: Opt
     });
 }
 
-/// `--config-test`.
+/// `--config-test`: checks the file and prints the messages, or writes them to `log`. Returns the exit code.
 pub(crate) fn test(path: &str, how: &Reading, log: Option<&Path>, namespace: Option<&str>) -> ExitCode {
     confine();
     let mut loaded = read(path, how);

@@ -31,7 +31,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     all_names().into_iter().map(|n| (distance(name, n), n)).filter(|(d, _)| *d <= 3).min().map(|(_, n)| n)
 }
 
-/// What the files allow.
+/// The messages that `allow(...)` in the files and `--allow` silence: everywhere, in a file, or on a line.
 #[derive(Debug, Default)]
 pub struct Allowed {
     everywhere: Vec<String>,

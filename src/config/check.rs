@@ -12,7 +12,7 @@ use super::{Loaded, check_interfaces};
 pub struct Host {
     /// Names of its interfaces.
     pub interfaces: Vec<String>,
-    /// Its addresses.
+    /// The addresses of its interfaces.
     pub addrs: Vec<HostAddr>,
     /// Whether a path leads to something.
     pub exists: fn(&str) -> bool,
@@ -20,7 +20,7 @@ pub struct Host {
     pub sysctl: fn(&str) -> Option<i64>,
 }
 
-/// How to look.
+/// What is examined besides the file itself.
 #[derive(Clone, Copy, Default)]
 pub struct Look<'a> {
     /// `None`: another machine's configuration (`--offline`).

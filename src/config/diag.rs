@@ -26,7 +26,7 @@ const MAX_PLACES: usize = 12;
 /// Longest piece of a line shown, in characters.
 const MAX_LINE: usize = 160;
 
-/// The severity.
+/// How bad a message is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The daemon does not start.
@@ -39,12 +39,12 @@ pub enum Severity {
     Note,
 }
 
-/// One message.
+/// One message about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diag {
-    /// The severity.
+    /// The severity; it decides whether the daemon starts.
     pub severity: Severity,
-    /// The kind.
+    /// The kind of mistake, which has the stable name for `allow(...)` and JSON.
     pub kind: &'static Kind,
     /// What happens to the marked text.
     pub fate: Fate,
@@ -61,9 +61,9 @@ pub struct Diag {
     pub span: Span,
     /// The problem, one sentence without a full stop.
     pub message: String,
-    /// The remedy.
+    /// What to write instead, or where to look; `None`: the message says enough.
     pub help: Option<String>,
-    /// Related positions.
+    /// Further positions that the message refers to, each with a text.
     pub related: Vec<(Place, Span, String)>,
     /// Positions of the messages that this one replaces.
     pub covers: Vec<Span>,
@@ -72,7 +72,7 @@ pub struct Diag {
 /// The messages beyond the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// All of them.
+    /// The number of messages beyond the limits.
     pub messages: usize,
     /// Those for which `--config-test` fails.
     pub failing: usize,
@@ -86,7 +86,7 @@ impl core::ops::AddAssign for Cut {
 }
 
 impl Severity {
-    /// The printed word.
+    /// The word before the message: "fatal", "error", "warning" or "note".
     pub fn word(self) -> &'static str {
         match self {
             Severity::Fatal => "fatal",
@@ -112,7 +112,7 @@ impl Diag {
 /// The name of the messages about keywords without effect. It was given when more was to come, and stays.
 pub const NO_EFFECT: &str = "no-effect-yet";
 
-/// Collects messages.
+/// Collects the messages of one reading of a configuration, up to a limit for each kind.
 #[derive(Debug, Default)]
 pub struct Diags {
     list: Vec<Diag>,
@@ -208,7 +208,7 @@ pub struct Handle<'a> {
 }
 
 impl Handle<'_> {
-    /// Adds the remedy.
+    /// Adds the remedy to the message.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         if let Some(d) = &mut self.diag {
             d.help = Some(text.into());

@@ -42,13 +42,13 @@ pub enum What {
     Kept,
     /// Stays, with these changes, in the order of the model.
     Altered(Vec<Change>),
-    /// New.
+    /// Only the new configuration has it.
     Added,
-    /// Gone.
+    /// Only the old configuration has it.
     Removed,
 }
 
-/// One setting.
+/// One setting whose value differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its word in the file, with the inner blocks that lead to it: "priority", "virtual_ipaddress 10.0.0.1 prefix".
@@ -68,7 +68,7 @@ pub struct Entry {
     pub kind: String,
     /// Its name or identity; empty for what exists once (`global_defs`).
     pub id: String,
-    /// What happens.
+    /// What a reload does with the block.
     pub what: What,
     /// What a person should know beyond that.
     pub remarks: Vec<String>,
@@ -77,7 +77,7 @@ pub struct Entry {
 /// An address that stays on the machine but changes hands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// Which.
+    /// The address that moves.
     pub addr: IpAddr,
     /// On which interface, before and after.
     pub dev: (String, String),
@@ -90,17 +90,17 @@ pub struct Moved {
 /// An instance that goes on under another name: the same VRID of the same family on the same interface (`model/heirs.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopted {
-    /// The name before.
+    /// Its name in the old configuration.
     pub from: String,
-    /// The name after.
+    /// Its name in the new configuration.
     pub to: String,
-    /// Its VRID.
+    /// The VRID, which identifies the virtual router together with interface and family.
     pub vrid: u8,
-    /// Its interface.
+    /// Name of the interface.
     pub interface: String,
 }
 
-/// The whole difference.
+/// What a reload changes: the whole difference between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Blocks: by kind in the order of the model; within a kind the old ones in file order, then the new ones in file order.

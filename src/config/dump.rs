@@ -97,7 +97,7 @@ fn rejected(diags: &[Diag]) -> Vec<Cut> {
     cut
 }
 
-/// Something ignored.
+/// A piece of the file that was ignored, and what happened to it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Cut {
     span: Span,
@@ -129,7 +129,7 @@ fn write(tree: &Tree, loaded: &Loaded, cut: &[Cut], used: bool) -> Written {
 
 struct Text<'a> {
     src: &'a Sources,
-    /// Sorted.
+    /// The ignored pieces, sorted by position.
     cut: &'a [Cut],
     /// Write the value that is used instead of the one that is not right.
     used: bool,

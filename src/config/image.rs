@@ -49,7 +49,7 @@ pub enum ImageError {
     Truncated(usize, usize),
     /// More bytes than the header specifies.
     TooLong(usize, usize),
-    /// Above [`MAX_IMAGE`].
+    /// Longer than [`MAX_IMAGE`]; the number of bytes.
     TooLarge(usize),
     /// Not an image.
     Foreign,

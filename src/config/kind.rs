@@ -20,7 +20,7 @@ pub enum Fate {
     Words,
 }
 
-/// One row.
+/// One row of the table: a kind of message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kind {
     /// Stable short name, in kebab-case: for JSON and for `allow(...)`. Kinds about the same mistake share it.
@@ -55,11 +55,11 @@ impl Kind {
 /// A text of a kind.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// What it is about.
+    /// The kind that the message belongs to.
     pub kind: &'static Kind,
-    /// See [`Kind::severity`].
+    /// How bad this message is; by default that of its kind ([`Kind::severity`]).
     pub severity: Severity,
-    /// See [`Kind::fate`].
+    /// What happens to the marked text; by default that of its kind ([`Kind::fate`]).
     pub fate: Fate,
     /// For people: one sentence without a full stop.
     pub text: String,
@@ -69,7 +69,7 @@ impl Message {
     fn new(kind: &'static Kind, text: String) -> Message {
         Message { kind, severity: kind.severity, fate: kind.fate, text }
     }
-    /// As bad as this.
+    /// The same message with this severity.
     pub fn severity(self, severity: Severity) -> Message {
         Message { severity, ..self }
     }
@@ -86,7 +86,7 @@ macro_rules! kinds {
     ($($name:ident($($arg:ident),*) $severity:ident $fate:ident $code:literal $template:literal;)*) => {
         #[allow(non_camel_case_types)]
         enum Row { $($name),* }
-        /// Every kind.
+        /// Every kind of message, in the order of the rows.
         pub static KINDS: &[Kind] = &[$(
             Kind { code: $code, severity: Severity::$severity, fate: Fate::$fate, template: $template }
         ),*];

@@ -59,7 +59,7 @@ pub enum Token {
 }
 
 impl Token {
-    /// Its position.
+    /// The position in the text.
     pub fn span(&self) -> Span {
         match self {
             Token::Word(w) | Token::Unclosed(w) => w.span,
@@ -68,10 +68,10 @@ impl Token {
     }
 }
 
-/// Which quotes group.
+/// The quotes that make one word of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quotes {
-    /// `"` only.
+    /// Only `"`; an apostrophe is an ordinary character.
     Double,
     /// Both: the rest of a line after a keyword that takes a command.
     Both,
@@ -237,17 +237,17 @@ pub fn definition(line: &str) -> Option<(&str, usize)> {
 
 /// A name at the start of a text: `$NAME`, `${NAME}` or `${NAME args}`.
 pub struct Use<'t> {
-    /// The name.
+    /// The name, without `$` and braces.
     pub name: &'t str,
     /// What follows it in its braces.
     pub args: &'t str,
-    /// Its end.
+    /// Offset of the first byte behind the name and its braces.
     pub end: usize,
     /// Whether it is in braces.
     pub braces: bool,
 }
 
-/// See [`Use`].
+/// The name at the start of `text`; `None`: there is none ([`Use`]).
 pub fn name_used(text: &str) -> Option<Use<'_>> {
     // A text of dollar signs is cheap this way; the grammar decides the rest.
     let after = text.strip_prefix('$')?;

@@ -19,18 +19,18 @@ use std::collections::{BTreeMap, BTreeSet};
 /// An address that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddr {
-    /// On which interface.
+    /// Name of the interface that has the address.
     pub interface: String,
-    /// Which.
+    /// The address without its prefix.
     pub addr: IpAddr,
-    /// Its prefix length.
+    /// Prefix length of the address.
     pub prefix: u8,
 }
 
 /// What a lint may ask of this machine.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
-    /// Its addresses.
+    /// The addresses of its interfaces.
     pub addrs: &'a [HostAddr],
     /// Whether a path leads to something.
     pub exists: &'a dyn Fn(&str) -> bool,
@@ -56,13 +56,13 @@ pub struct Cx<'a> {
 
 /// One row of the table.
 pub struct Lint {
-    /// For `allow(...)`.
+    /// Name of the lint, for `allow(...)` and `--allow`.
     pub name: &'static str,
-    /// What is found.
+    /// What in the file or on the machine is reported.
     pub what: &'static str,
-    /// Why it hurts.
+    /// The unwanted effect.
     pub why: &'static str,
-    /// What to do.
+    /// What the operator should change.
     pub remedy: &'static str,
     /// `None`: found while the file is read, always; then it is an ordinary message and counts as one.
     pub check: Option<fn(&mut Cx<'_>)>,
@@ -353,7 +353,7 @@ fn peer_is_ourselves(cx: &mut Cx<'_>) {
 struct Command<'a> {
     /// Its block and its keyword.
     at: (Place, &'static str),
-    /// Whose.
+    /// The subject of the message: what runs the command.
     owner: String,
     program: &'a str,
 }

@@ -22,17 +22,17 @@ use std::collections::BTreeSet;
 pub struct Loaded {
     /// To run when [`Loaded::fatal`] is `None`.
     pub config: Config,
-    /// In file order.
+    /// All messages, in the order of their positions.
     pub diags: Vec<Diag>,
     /// Messages that were too many.
     pub cut: Cut,
-    /// For rendering.
+    /// The texts that were read, for positions and excerpts in messages.
     pub sources: Sources,
     /// Every interface the file names.
     pub interfaces: Vec<InterfaceUse>,
     /// How much of the file has no effect.
     pub effect: Effect,
-    /// Where its commands stand.
+    /// Positions of the commands, for messages about them.
     pub commands: Vec<CommandAt>,
     /// Names of scripts and checks that something tracks.
     pub tracked: BTreeSet<Box<str>>,

@@ -13,22 +13,22 @@ const SECRET: &[&str] = &["Auth", "Secret"];
 /// The text that is printed for them.
 pub const MASK: &str = "********";
 
-/// A value.
+/// Part of the model without types: a text, a list or a block of named values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     /// Ignored in a comparison.
     Skip,
-    /// Not set.
+    /// An option that is `None`.
     Unset,
     /// One text. The second field: it is a secret.
     Leaf(String, bool),
     /// A struct or an enum's variant with fields.
     Block(Block),
-    /// In order.
+    /// Several values, in the order of the model.
     List(Vec<Node>),
 }
 
-/// A struct.
+/// A struct, or an enum's variant with fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The type's name; of a variant, the variant's.

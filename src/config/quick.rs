@@ -16,11 +16,11 @@ pub const LARGE: usize = 256 << 10;
 
 /// One file with another text, and the disk for the rest.
 pub struct Reduced<'a> {
-    /// Its path.
+    /// Path of the file whose text is replaced.
     pub path: &'a str,
     /// The text in its place.
     pub text: &'a str,
-    /// Everything else.
+    /// The files of the machine, for every other path.
     pub disk: &'a dyn Files,
 }
 

@@ -13,24 +13,24 @@ const ADMINISTRATOR: [&str; 1] = ["/etc/iproute2"];
 /// `iproute_usr_dir` and `iproute_etc_dir`: in the place of the directories of a distribution and of an administrator.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Places<'a> {
-    /// The former.
+    /// `iproute_usr_dir`; `None`: the directories of a distribution.
     pub usr: Option<&'a str>,
-    /// The latter.
+    /// `iproute_etc_dir`; `None`: the directory of an administrator.
     pub etc: Option<&'a str>,
 }
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Space {
-    /// `rt_tables`.
+    /// Routing tables (`rt_tables`).
     Table,
-    /// `rt_protos`.
+    /// Protocol numbers (`rt_protos`).
     Protocol,
-    /// `rt_scopes`.
+    /// Scopes (`rt_scopes`).
     Scope,
-    /// `rt_realms`.
+    /// Realms (`rt_realms`).
     Realm,
-    /// `rt_dsfield`.
+    /// TOS values (`rt_dsfield`).
     Tos,
 }
 
@@ -46,7 +46,7 @@ impl Space {
             Space::Tos => "rt_dsfield",
         }
     }
-    /// Largest number.
+    /// The largest number that a name may stand for.
     pub fn max(self) -> u32 {
         match self {
             Space::Table => u32::MAX,
@@ -83,7 +83,7 @@ impl Space {
 pub struct RtNames(BTreeMap<Space, BTreeMap<String, u32>>);
 
 impl RtNames {
-    /// Reads the files.
+    /// Reads the files of iproute2. A missing file is no error: what every system knows is built in.
     pub fn load(files: &dyn Files, places: Places<'_>) -> RtNames {
         let mut names = RtNames::default();
         let usr = places.usr.map_or(DISTRIBUTION.to_vec(), |d| vec![d]);

@@ -30,7 +30,7 @@ const BASH: &str = "/bin/bash";
 pub trait ScriptHost {
     /// User id and group id of a user; `None`: there is none of that name.
     fn user(&self, name: &str) -> Option<(u32, u32)>;
-    /// Group id.
+    /// Group id of a group; `None`: there is none of that name.
     fn group(&self, name: &str) -> Option<u32>;
     /// Name of a user, else the number.
     fn user_name(&self, uid: u32) -> String;
@@ -69,7 +69,7 @@ pub trait ScriptHost {
 /// The parameters of the check.
 #[derive(Clone, Copy)]
 pub struct Prepare<'a> {
-    /// The machine.
+    /// The machine that the commands are to run on.
     pub host: &'a dyn ScriptHost,
     /// Create the files of `init_file`: not in a test.
     pub make_files: bool,
@@ -281,7 +281,7 @@ fn each(config: &mut Config, owners: &Owners<'_>, on: &mut dyn FnMut(Owner, &mut
 /// The owner of a command, for messages.
 struct Owner {
     what: String,
-    /// The command.
+    /// Position of the command.
     at: Span,
 }
 
@@ -336,11 +336,11 @@ struct Cx<'a> {
     how: Prepare<'a>,
     src: &'a Sources,
     diags: &'a mut Diags,
-    /// `enable_script_security`.
+    /// `enable_script_security`: a program that runs as root must not be writable by others.
     secure: bool,
-    /// `use_symlink_paths`.
+    /// `use_symlink_paths`: commands keep the path as written, symbolic links included.
     keep_links: bool,
-    /// `script_user`.
+    /// `script_user`: user and group of commands that name none.
     default: Option<(Box<str>, Option<Box<str>>)>,
     told_default: bool,
 }

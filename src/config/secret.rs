@@ -88,13 +88,13 @@ pub fn mark(src: &mut Sources, tree: &Tree) {
     found.into_iter().for_each(|span| src.add_secret_word(span));
 }
 
-/// What surrounds a statement.
+/// The kind of block that a statement stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum In {
     Elsewhere,
     /// Only exact words are looked for: there are half a million statements, and none of their blocks has a password.
     Servers,
-    /// `authentication`, `auth_hmac`.
+    /// `authentication` and `auth_hmac`: blocks that contain secrets.
     Secrets,
     /// A block in such a block, or behind a secret.
     Hidden,

@@ -29,13 +29,13 @@ pub enum Kind {
 /// The kind, owner and permissions of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// The kind.
+    /// The kind of file.
     pub kind: Kind,
     /// The permission bits with set-id and sticky bits (0..=0o7777).
     pub mode: u32,
-    /// Owner.
+    /// User id of the owner.
     pub uid: u32,
-    /// Group.
+    /// Group id.
     pub gid: u32,
 }
 

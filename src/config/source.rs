@@ -33,7 +33,7 @@ pub enum Kind {
         /// Whether anybody may execute it.
         executable: bool,
     },
-    /// A directory.
+    /// A directory, which cannot be read as a file.
     Directory,
     /// A device, a socket, a pipe.
     Other,
@@ -70,7 +70,7 @@ pub trait Files {
 pub struct Span {
     /// Number of the file in [`Sources`].
     pub file: u32,
-    /// First byte.
+    /// Offset of the first byte.
     pub start: u32,
     /// One after the last byte.
     pub end: u32,
@@ -132,7 +132,7 @@ pub struct Piece {
 /// A place that had a part in a piece of text: the definition of a name.
 #[derive(Debug)]
 pub struct Link {
-    /// Where.
+    /// Position of the definition.
     pub span: Span,
     /// What: "`$VIP` is defined here".
     pub text: String,
@@ -346,7 +346,7 @@ impl Sources {
         let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |i| at + i);
         Span { file: span.file, start: start as u32, end: end as u32 }
     }
-    /// One file.
+    /// The text with this number; `None`: there is none.
     pub fn file(&self, number: u32) -> Option<&Text> {
         self.files.get(number as usize)
     }

@@ -24,9 +24,9 @@ const SLICE: usize = 64 << 10;
 /// The words of a statement. Most statements have one or two, and there are half a million: these need no memory of their own.
 #[derive(Debug)]
 pub enum Words {
-    /// One word.
+    /// The keyword alone.
     One([Word; 1]),
-    /// Two words.
+    /// A keyword with one argument.
     Two([Word; 2]),
     /// Any other number of them.
     Others(Vec<Word>),
@@ -75,13 +75,13 @@ impl Stmt {
 /// The content of braces.
 #[derive(Debug)]
 pub struct Block {
-    /// The opening brace.
+    /// Position of the opening brace.
     pub open: Span,
-    /// In file order.
+    /// The statements between the braces, in file order.
     pub stmts: Vec<Stmt>,
 }
 
-/// A file's statements.
+/// The statements of a configuration, with everything included.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// Top level, in file order.
@@ -90,7 +90,7 @@ pub struct Tree {
     pub lines: usize,
 }
 
-/// Reads all text.
+/// Reads the preprocessed text as a tree. Errors are reported in `diags`, and reading goes on behind them.
 pub fn parse(src: &Sources, input: &Input, diags: &mut Diags) -> Tree {
     let (tree, found, balanced) = Builder::new(src, input, false).run();
     if balanced {

@@ -21,9 +21,9 @@ const MAX_NAMED: usize = 6;
 /// What the file is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// `--config-test`.
+    /// `--config-test`: errors fail the test.
     Test,
-    /// A start.
+    /// A start: only a fatal message refuses the file.
     Start,
     /// A reload, and `--compile-config`: what fails a test is refused.
     Reload,

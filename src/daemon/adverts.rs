@@ -55,11 +55,11 @@ use crate::time::Instant;
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-/// What a [`ChainKey`] names.
+/// What a [`ChainKey`] names: one chain of armed adverts.
 pub enum ChainMark {}
 /// Name of a chain.
 pub type ChainKey = Key<ChainMark>;
-/// What a [`StopKey`] names.
+/// What a [`StopKey`] names: the stop of one virtual router, until all its operations have completed.
 pub enum StopMark {}
 /// Name of a stop whose farewell is on its way.
 pub type StopKey = Key<StopMark>;
@@ -99,7 +99,7 @@ struct Member {
 struct OneSend {
     /// Index of its advert.
     member: usize,
-    /// Which of its packets.
+    /// Index of this packet among the packets of its advert, from 0.
     nth: usize,
     op: OpKey,
     done: bool,
@@ -112,7 +112,7 @@ struct Chain {
     cancelling: bool,
     /// Members that are not final.
     open: usize,
-    /// `None`: final.
+    /// The adverts of the chain; [`OneSend::member`] is an index into it. `None`: the advert is final.
     members: Vec<Option<Member>>,
     sends: Vec<OneSend>,
 }
@@ -136,7 +136,7 @@ fn nobody() -> OpKey {
     OpKey::from_bits(1 << 32).expect("generation one is a name")
 }
 
-/// All chains.
+/// The chains of armed adverts, their stops, and what is submitted at the end of the turn. `exec.rs` has one.
 #[derive(Default)]
 pub struct Adverts {
     chains: Arena<ChainMark, Chain>,
@@ -474,7 +474,7 @@ impl Adverts {
         self.dues.last_key_value().map(|(at, _)| *at)
     }
 
-    /// Chains in flight.
+    /// The number of chains whose operations have not all completed.
     pub fn chains(&self) -> usize {
         self.chains.len()
     }

@@ -40,7 +40,7 @@ struct Sender {
     to: SockAddr,
 }
 
-/// See the module.
+/// The UDP sockets of all BFD sessions, made by `exec.rs` and opened on request ([`BfdFx`]).
 pub struct BfdSockets<B> {
     // Made when they are needed first.
     buffers: Option<B>,

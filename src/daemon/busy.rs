@@ -32,7 +32,7 @@ pub enum Change {
     Return,
 }
 
-/// See the module.
+/// Decides when the core leaves the real-time class and when it returns, by its processor time in successive windows.
 #[derive(Debug, Default)]
 pub struct Busy {
     since: Instant,

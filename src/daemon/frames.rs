@@ -33,7 +33,7 @@ struct Slice {
     frames: Vec<Bytes>,
 }
 
-/// See the module.
+/// The packet sockets for gratuitous ARP and unsolicited NA, one for each interface, and the slices that wait for room.
 pub struct Frames {
     // The first one is opened at the start, and taken by the first interface.
     socks: Vec<(u32, Fd)>,

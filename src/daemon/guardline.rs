@@ -32,7 +32,7 @@ const HEAR: usize = 64;
 /// Between two tries to send messages that a full line did not take.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// See the module.
+/// The core's end of the line to the guard: the socket, the messages not sent yet, and the time of the next heartbeat.
 pub struct Line {
     fd: Fd,
     unsent: VecDeque<(Vec<u8>, Option<File>)>,

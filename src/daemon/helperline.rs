@@ -51,7 +51,7 @@ struct Fifo {
     closing: bool,
 }
 
-/// See the module.
+/// The core's end of the line to the helper: the socket, and the requests that a new helper gets again.
 #[derive(Default)]
 pub struct HelperLine {
     socket: Option<Fd>,
@@ -327,7 +327,7 @@ impl HelperLine {
         answer.map(Event::Helper)
     }
 
-    /// A completion.
+    /// Handles a completion of the line: a message that arrived, or one that was sent. Completions of closed sockets are ignored.
     pub(super) fn on_done(
         &mut self,
         os: &mut impl Os,

@@ -31,7 +31,7 @@ const BUFFERS: u16 = 32;
 const BUFFER: u32 = 8192;
 /// Group number of the buffers.
 const GROUP: u16 = 3;
-/// What is dumped.
+/// The content of a dump under way.
 #[derive(Clone, Copy)]
 enum Dumped {
     Services,
@@ -95,7 +95,7 @@ struct Talk<B> {
     family: Option<u16>,
 }
 
-/// See the module.
+/// The generic netlink socket for IPVS. It is opened when a configuration has virtual servers.
 pub struct Ipvs<B> {
     several_cpus: bool,
     // In place of opening one here: of another network namespace, or why there is none.

@@ -30,7 +30,7 @@ const HOLD: Duration = Duration::from_millis(5);
 /// Between two attempts to connect to a syslog daemon that does not run.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// The sink.
+/// The queue of log lines and their destination: standard error, syslog or none.
 pub struct Sink {
     target: Target,
     detail: bool,
@@ -41,7 +41,7 @@ pub struct Sink {
     due: Instant,
     bytes: usize,
     lost: u64,
-    /// Since the start.
+    /// Lines lost since the start.
     lost_so_far: u64,
     /// The bytes of the current write, and their number of lines.
     writing: Option<(Bytes, u64)>,

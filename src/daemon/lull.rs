@@ -11,14 +11,14 @@ const ROOM: Duration = Duration::from_millis(6);
 /// The guard waits no longer, and a reload with it: with many virtual routers there is always an advert due.
 const LIMIT: Duration = Duration::from_millis(200);
 
-/// The guard's request.
+/// The guard's request to be told when no advert is due for a while.
 #[derive(Debug, Default)]
 pub(super) struct Lull {
     until: Option<Instant>,
 }
 
 impl Lull {
-    /// The guard asks.
+    /// The guard asks to be told of the next pause between adverts.
     pub(super) fn ask(&mut self, now: Instant) {
         self.until = Some(now + LIMIT);
     }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A protocol over netlink.
 pub trait Protocol {
-    /// A request.
+    /// What a message to the kernel asks for: one change, for example the addition of an address.
     type Request;
     /// A kind of dump.
     type Dump: Copy;
@@ -51,7 +51,7 @@ pub enum Told<R> {
     Report(R),
     /// The answer to a request. ENOBUFS: it was lost, or the request was never sent.
     Reply {
-        /// The request.
+        /// The number that the owner gave the request.
         req: ReqId,
         /// The kernel's result.
         result: Result<(), Errno>,
@@ -62,7 +62,7 @@ pub enum Told<R> {
     DumpBegin,
     /// A dump has ended.
     Synced {
-        /// Whether it is complete.
+        /// False: messages were lost or the kernel's state changed meanwhile, and the dump lacks some of it.
         complete: bool,
     },
 }
@@ -81,7 +81,7 @@ enum Step {
     Asked(u32),
 }
 
-/// See the module.
+/// The state of one netlink socket: open requests by sequence number, the slice in flight, dumps that wait, notifications.
 pub struct Netlink<P: Protocol> {
     limits: Limits,
     /// Our address on the socket: a notification with it reports a change of our own.

@@ -29,15 +29,15 @@ pub struct Kind {
     pub buffers: u16,
     /// Bytes of each. A message of a dump is at most as long as the buffer offered.
     pub size: u32,
-    /// See there.
+    /// Limits of the protocol on this socket.
     pub limits: Limits,
 }
 
-/// See the module.
+/// A netlink socket on the ring, with the protocol `P` spoken on it.
 pub struct NetSocket<P: Protocol, B> {
-    /// Requests and dumps.
+    /// The protocol: requests and dumps, and what is read of received messages.
     pub talk: Netlink<P>,
-    /// The socket.
+    /// The netlink socket: requests leave by it, answers and notifications arrive on it.
     pub fd: Fd,
     /// Its netlink port: a notification that bears it was caused by one of our requests.
     pub port: u32,

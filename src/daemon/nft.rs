@@ -36,7 +36,7 @@ const TABLES: usize = 4096;
 /// Name of the question whether there is nf_tables: not one of the machine's.
 const GENERATION: ReqId = ReqId(u64::MAX);
 
-/// The protocol.
+/// nf_tables as a netlink [`Protocol`]: its requests, and what is read of its notifications.
 struct Nft;
 
 enum Request {
@@ -81,7 +81,7 @@ struct Talk<B> {
     tables: Vec<Table>,
 }
 
-/// See the module.
+/// The nfnetlink socket for nf_tables; `None` until a configuration filters or marks packets.
 pub struct Filter<B>(Option<Talk<B>>);
 
 impl<B> Default for Filter<B> {

@@ -18,7 +18,7 @@ use std::os::unix::fs::FileExt;
 /// Bytes of JSON made in a turn. A virtual router is about 2 KiB.
 const SLICE: usize = 8 << 10;
 
-/// See the module.
+/// A report under way: the file in memory, and the position in the report from which the next turn continues.
 pub struct Reporting {
     file: File,
     cursor: Cursor,

@@ -27,19 +27,19 @@ const BUFFER: u32 = 32 << 10;
 /// Group number of the buffers.
 pub const GROUP: u16 = 2;
 
-/// The protocol.
+/// rtnetlink as a netlink [`Protocol`]: its requests are [`NetOp`]s.
 pub struct Route;
 
 /// What is dumped, in this order: an interface before the addresses on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dump {
-    /// Interfaces.
+    /// Interfaces (RTM_GETLINK).
     Links,
-    /// Addresses.
+    /// Addresses of both families (RTM_GETADDR).
     Addrs,
     /// Routes that carry our tag.
     Routes,
-    /// Policy rules.
+    /// Policy rules (RTM_GETRULE).
     Rules,
 }
 
@@ -101,7 +101,7 @@ fn event(told: Told<Event<'static>>) -> Event<'static> {
     }
 }
 
-/// See the module.
+/// The rtnetlink socket for interfaces, addresses, routes and rules. It is opened at the start.
 pub struct Rtnl<B> {
     socket: NetSocket<Route, B>,
     /// Routes and rules are reported, and are part of each dump.

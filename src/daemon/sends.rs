@@ -15,7 +15,7 @@ use crate::wire::ether;
 use bytes::Bytes;
 use std::rc::Rc;
 
-/// What a [`SendKey`] names.
+/// What a [`SendKey`] names: one advert that is being sent to its destinations.
 pub enum SendMark {}
 /// Name of an advert that was sent at once.
 pub type SendKey = Key<SendMark>;
@@ -34,9 +34,9 @@ pub enum To {
 /// The socket and the destination of packets.
 #[derive(Clone)]
 pub struct Way {
-    /// Socket.
+    /// The socket that the packet is sent on.
     pub fd: Fd,
-    /// Destination.
+    /// The destination address of the packet.
     pub to: To,
     /// For packets that leave from another Ethernet address than the interface's: the socket, and the interface.
     pub frames: Option<(Fd, u32)>,
@@ -80,7 +80,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one send.
+    /// Counts the result of one send: zero or more is success, below zero is a negated errno.
     pub fn count(&mut self, result: i32) {
         self.left |= result >= 0;
         if result < 0 {
@@ -93,14 +93,14 @@ impl Tally {
     }
 }
 
-/// Adverts in flight.
+/// Adverts that are sent at once, and how many of their sends have not completed.
 #[derive(Default)]
 pub struct Sends {
     sending: Arena<SendMark, Sending>,
 }
 
 impl Sends {
-    /// Submits an advert.
+    /// Submits one send for each packet of an advert. Its failure is reported once, when the last send has completed.
     pub fn send(&mut self, ring: &mut impl Ops<Token>, vr: VrKey, packets: &Packets, way: &Way) {
         let key = self.sending.insert(Sending { vr, open: packets.len(), tally: Tally::default() });
         for p in packets.iter() {

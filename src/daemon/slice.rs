@@ -19,7 +19,7 @@ pub const MOST: usize = 128;
 /// After so long without a send, the next one is a first one.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// See the module.
+/// The number of requests in the next send, from the measured duration of the previous one: 2 after a pause, at most [`MOST`].
 #[derive(Debug)]
 pub struct Slice {
     target: Duration,

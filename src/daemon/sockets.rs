@@ -47,7 +47,7 @@ struct Sock {
     failures: u32,
     spec: SockSpec,
     local: Option<Local>,
-    /// See [`SockFx::Unconnect`].
+    /// Multicast adverts leave by a socket that is not connected to the group ([`SockFx::Unconnect`]).
     unconnected: bool,
 }
 
@@ -58,7 +58,7 @@ struct Local {
     failures: u32,
 }
 
-/// See the module.
+/// All VRRP sockets by their keys, the receive buffers that they share, and counters of datagrams dropped before they are read.
 pub struct Sockets<B> {
     buffers: B,
     header_v4: Rc<Header>,

@@ -56,7 +56,7 @@ struct Conn {
     queued: usize,
     /// Closed as soon as it is open.
     only: bool,
-    /// Datagrams.
+    /// A datagram socket: a datagram of no bytes is not an end.
     datagrams: bool,
     tls: Option<Box<Tls>>,
     /// Its end is announced to the peer (`close_notify` of TLS).
@@ -255,12 +255,12 @@ impl Streams {
         self.all.get(&conn).map_or(0, |c| c.queued)
     }
 
-    /// How many there are.
+    /// The number of connections, those being opened included.
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -291,7 +291,7 @@ impl Streams {
         }
     }
 
-    /// A completion.
+    /// Handles a completion of the connection's operation: an open, received bytes or sent bytes. A failure closes the connection.
     pub fn on_done(
         &mut self,
         os: &mut impl Os,

@@ -39,11 +39,11 @@ pub enum NetToken {
 /// Operations of a stream connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnToken {
-    /// The connect.
+    /// The operation that opens the connection.
     Open,
-    /// Its receive.
+    /// A receive of at most 4 KiB.
     Rx,
-    /// Its send.
+    /// A send of queued bytes that had no room at once.
     Tx,
 }
 
@@ -65,19 +65,19 @@ pub enum Token {
     Signals,
     /// The guard sent a message.
     Guard,
-    /// Of the sockets.
+    /// Of the VRRP sockets.
     Sock(SockToken),
-    /// Of the adverts.
+    /// Of the adverts, armed or sent at once.
     Advert(AdvertToken),
     /// There is room for more Ethernet frames on the interface with this index.
     Frames(u32),
-    /// Of rtnetlink.
+    /// Of the rtnetlink socket: a send or a receive.
     Net(NetToken),
-    /// Of IPVS.
+    /// Of the generic netlink socket for IPVS.
     Ipvs(NetToken),
-    /// Of nf_tables.
+    /// Of the nfnetlink socket for nf_tables.
     Filter(NetToken),
-    /// Of a stream connection.
+    /// Of this stream connection.
     Conn(ConnKey, ConnToken),
     /// Of the line to the helper.
     Helper(HelperToken),

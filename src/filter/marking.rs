@@ -31,9 +31,9 @@ pub struct Settings {
     pub names: [String; 2],
     /// The comment that marks the table.
     pub comment: String,
-    /// `nftables_ipvs_priority`.
+    /// `nftables_ipvs_priority`: priority of the chain in its hook.
     pub priority: i32,
-    /// `nftables_counters`.
+    /// `nftables_counters`: the rules count packets and bytes.
     pub counters: bool,
 }
 
@@ -58,7 +58,7 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-/// See the module.
+/// The table of packet marks: its settings, the wanted marks, and the state of the table in the kernel.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Marking {
@@ -100,12 +100,12 @@ impl Marking {
     pub fn idle(&self) -> bool {
         self.owned.idle()
     }
-    /// How much is kept.
+    /// The sizes of its collections, for a test that no entry is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         self.owned.sizes().into_iter().chain([self.wanted.len()])
     }
 
-    /// From the kernel.
+    /// Handles an event from nf_tables; returns lines for the log.
     pub fn on_event(&mut self, now: Instant, event: &FilterEv, timers: &mut Timers) -> Vec<Note> {
         let mut notes = Vec::new();
         if let Some(Turn::InForce) = self.owned.on_event(now, event, &WORDS, &mut notes) {
@@ -115,7 +115,7 @@ impl Marking {
         notes
     }
 
-    /// `Due::Marking`.
+    /// [`Due::Marking`]: retries a failed request and sets the next time.
     pub fn on_due(&mut self, now: Instant, timers: &mut Timers, fx: &mut Effects) {
         self.owned.on_due(now, fx);
         self.refresh(timers);

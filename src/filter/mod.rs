@@ -41,9 +41,9 @@ const WORDS: Words = Words { setting: "no_accept", keyword: "nftables", loss: "t
 pub struct Settings {
     /// `nftables`: name of the table.
     pub table: Option<Box<str>>,
-    /// `nftables_priority`.
+    /// `nftables_priority`: priority of the chains in their hooks.
     pub priority: i32,
-    /// `nftables_counters`.
+    /// `nftables_counters`: the rules count packets and bytes.
     pub counters: bool,
     /// `instance`: several kalived on one host have tables of their own.
     pub instance: Option<Box<str>>,
@@ -84,7 +84,7 @@ fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// See the module.
+/// The filter of the virtual addresses: its settings, the wanted ruleset, and the state of the table in the kernel.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Filter {
@@ -204,12 +204,12 @@ impl Filter {
         self.owned.idle()
     }
 
-    /// How much is kept.
+    /// The sizes of its collections, for a test that no entry is left behind.
     pub fn sizes(&self) -> impl Iterator<Item = usize> {
         self.owned.sizes().into_iter().chain([self.wanted.len(), self.awaited.len()])
     }
 
-    /// From the kernel.
+    /// Handles an event from nf_tables; returns lines for the log.
     pub fn on_event(&mut self, now: Instant, event: &FilterEv, timers: &mut Timers) -> Vec<Note> {
         let mut notes = Vec::new();
         match self.owned.on_event(now, event, &WORDS, &mut notes) {
@@ -236,7 +236,7 @@ impl Filter {
         notes
     }
 
-    /// `Due::Filter`.
+    /// [`Due::Filter`]: retries a failed request; once it has waited long enough, the addresses are added without the filter.
     pub fn on_due(&mut self, now: Instant, timers: &mut Timers, fx: &mut Effects) {
         if self.patience.is_some_and(|at| at <= now) {
             fx.note(text::slow(self.owned.name()));

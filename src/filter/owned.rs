@@ -63,7 +63,7 @@ pub enum Turn {
     Without,
 }
 
-/// See the module.
+/// One table in the kernel, found and recognised by its comment. `SERIES` keeps the request numbers of two tables apart.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Owned<const SERIES: u8> {
     stage: Stage,
@@ -108,7 +108,7 @@ impl<const SERIES: u8> Owned<SERIES> {
     pub fn clear(&mut self) {
         self.clear = self.stage != Stage::Known;
     }
-    /// Its name.
+    /// The name of the table in the kernel.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -116,7 +116,7 @@ impl<const SERIES: u8> Owned<SERIES> {
     pub fn in_force(&self) -> Option<&Ruleset> {
         self.items.held_as(()).map(|v| &*v.0)
     }
-    /// How much is kept.
+    /// The sizes of its collections, for a test that no entry is left behind.
     pub fn sizes(&self) -> [usize; 7] {
         self.items.sizes()
     }

@@ -6,7 +6,7 @@ use crate::note::{Level, Note};
 /// What a table is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
-    /// What needs it.
+    /// The setting that needs the table.
     pub setting: &'static str,
     /// What gives it its name.
     pub keyword: &'static str,

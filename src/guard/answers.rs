@@ -19,7 +19,7 @@ use std::rc::Rc;
 /// How long the core may take to write its recording.
 const RECORD: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// The control socket, the socket to systemd, and the state line of the core that both report. One in each guard.
 pub struct Answers {
     server: Option<Server>,
     /// The socket to systemd.

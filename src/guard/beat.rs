@@ -9,7 +9,7 @@ use crate::time::Instant;
 /// has not completed one for five seconds has missed its adverts long ago.
 pub const MISSED: u32 = 5;
 
-/// See the module.
+/// Counts the seconds without a beat of one core. It counts as hung when more than [`MISSED`] are missing.
 #[derive(Clone, Copy, Debug)]
 pub struct Heartbeat {
     looked: Instant,

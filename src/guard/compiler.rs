@@ -28,7 +28,7 @@ pub enum Use {
     Start,
 }
 
-/// See the module.
+/// A compiler that runs: its process, its deadline, and the files in memory for the image and the messages.
 pub struct Compiler {
     /// The compiler's process.
     pub pid: u32,

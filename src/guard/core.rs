@@ -26,7 +26,7 @@ const HELPER_PAUSE: Duration = Duration::from_secs(1);
 
 /// The parameters of every start.
 pub struct Starter<'a> {
-    /// How processes are started.
+    /// The parameters of all processes that the guard starts.
     pub roles: &'a Roles,
     /// The destination of log lines.
     pub log: &'a mut Log,
@@ -34,19 +34,19 @@ pub struct Starter<'a> {
     pub reports: &'a Reports,
 }
 
-/// See the module.
+/// A core process with its line, its heartbeat and its helper: the core in charge, or one that stands by.
 pub struct Core {
     /// The number of this core, counted since the start of the guard.
     pub number: u32,
-    /// Its process.
+    /// Process id of the core.
     pub pid: u32,
-    /// When it was started.
+    /// When the process was started, also if an earlier guard started it.
     pub started: Instant,
     /// Whether the core reported that it runs, or stands by.
     pub ready: bool,
     /// The core's heartbeat.
     pub heart: Heartbeat,
-    /// Its helper's process.
+    /// Process id of its helper; `None`: there is none at present.
     pub helper: Option<u32>,
     /// Snapshot layouts that the core can write, the newest last.
     writes: Vec<u16>,
@@ -198,7 +198,7 @@ impl Core {
         self.line.as_fd()
     }
 
-    /// SIGKILL.
+    /// Kills the core with SIGKILL. The guard reaps the process later.
     pub fn kill(&self) {
         self.killed.set(true);
         child::kill(self.pid, false, true);

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 
-/// See the module.
+/// What the remover deletes of the IPVS table, collected from configurations and the last snapshot.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ipvs {
     services: BTreeSet<ServiceKey>,
@@ -35,11 +35,11 @@ pub(super) struct Ipvs {
     sync: bool,
     /// What the timeouts were before; 0: not changed.
     timeouts: Timeouts,
-    /// `net_namespace_ipvs`.
+    /// `net_namespace_ipvs`: the network namespace of the IPVS table; `None`: the guard's own.
     namespace: Option<Box<str>>,
 }
 
-/// A deletion.
+/// One deletion for the kernel: a service with its destinations, the whole table, or a synchronisation thread.
 enum Gone {
     Service(ServiceKey, Service),
     Table,
@@ -47,7 +47,7 @@ enum Gone {
 }
 
 impl Ipvs {
-    /// What a snapshot names.
+    /// The services and the timeouts that a snapshot names.
     pub(super) fn of(shot: Option<&Snapshot>) -> Ipvs {
         let services = shot.iter().flat_map(|s| &s.services).copied().collect();
         Ipvs { services, timeouts: shot.map(|s| s.timeouts).unwrap_or_default(), ..Ipvs::default() }

@@ -95,23 +95,23 @@ pub struct Made {
     pub log: Log,
     /// The lock, which shows other processes that kalived runs and that a core is in charge.
     pub lock: Option<Lock>,
-    /// The pid file.
+    /// The pid file of the guard; `None`: there is none.
     pub pid_file: Option<PidFile>,
-    /// `-r`.
+    /// `-r`: the path of the core's pid file; `None`: none is written.
     pub core_pid_path: Option<PathBuf>,
-    /// `-c`, absolute.
+    /// `-c`: the absolute path of the checkers' pid file, written while there are virtual servers; `None`: none is written.
     pub checkers_pid_path: Option<PathBuf>,
-    /// Signals.
+    /// The read end of the pipe into which the signal handlers write, SIGCHLD included.
     pub signals: OwnedFd,
     /// Where children report their start.
     pub reports: Reports,
-    /// The configuration.
+    /// The compiled configuration for the first core.
     pub image: File,
-    /// Where snapshots are kept.
+    /// The file in memory to which cores write their snapshots.
     pub snapshot: File,
     /// The control socket and the socket to systemd.
     pub answers: Answers,
-    /// `-R`.
+    /// `-R`: the guard ends when the core dies, and starts no other one.
     pub never: bool,
     /// There is a `startup_script`.
     pub startup: bool,
@@ -123,7 +123,7 @@ pub struct Made {
     pub incomplete: bool,
 }
 
-/// See the module.
+/// The parent process: the owner of every other process, of the control socket and of the pid files.
 pub struct Guard {
     roles: Roles,
     log: Log,
@@ -173,9 +173,9 @@ pub struct Guard {
     startup: bool,
     /// `shutdown_script` has begun, or need not run.
     shut: bool,
-    /// See [`Made::rest`].
+    /// Freed when the core runs ([`Made::rest`]).
     rest: Option<Box<dyn Any>>,
-    /// See [`Made::incomplete`].
+    /// The image lacks the virtual servers of the file ([`Made::incomplete`]).
     incomplete: bool,
     /// Signals of keepalived that were logged as having no effect, as bits.
     unused: u64,

@@ -9,7 +9,7 @@ pub enum Queue {
     /// None is running.
     #[default]
     Idle,
-    /// One is running.
+    /// One reload is running.
     Running,
     /// One is running, and one more follows.
     Again,

@@ -42,7 +42,7 @@ pub(super) enum Say {
     Failures,
 }
 
-/// See the module.
+/// Requested reloads, the compiler that runs, and what the log was told about the file.
 #[derive(Default)]
 pub(super) struct Reloads {
     queue: Queue,

@@ -23,9 +23,9 @@ const DUMP_LIMIT: Duration = Duration::from_secs(30);
 /// The recipient of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom {
-    /// A client.
+    /// A client of the control socket.
     Client(ClientId),
-    /// A dump file.
+    /// A file that keepalived writes on a signal, such as `keepalived.data`.
     Dump(Kind),
 }
 

@@ -23,14 +23,14 @@ pub enum Next {
     Resume,
     /// Remove the addresses, wait, start a core without the snapshot.
     Cold {
-        /// The delay.
+        /// Time from the removal of the addresses to the start of the next core.
         wait: Duration,
     },
     /// Remove the addresses and exit with this code.
     End(u8),
 }
 
-/// See the module.
+/// Counts early deaths of cores in a row, and decides what follows each end ([`Next`]).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Restart {
     // Deaths in a row, each soon after a start.

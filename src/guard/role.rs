@@ -24,13 +24,13 @@ use std::path::PathBuf;
 pub struct Roles {
     /// The path of this program when it was started.
     pub exe: PathBuf,
-    /// The configuration, absolute.
+    /// Absolute path of the configuration.
     pub file: String,
     /// How the configuration is read.
     pub report: Reading,
     /// The destination of log lines.
     pub target: Target,
-    /// `-D`.
+    /// `-D`: details are logged.
     pub detail: bool,
     /// Not in the foreground.
     pub background: bool,

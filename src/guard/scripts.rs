@@ -49,7 +49,7 @@ struct Running {
     hook: bool,
 }
 
-/// See the module.
+/// The running programs of all cores, by process id and by core and name, and the starts that wait for the end of another program.
 #[derive(Default)]
 pub struct Scripts {
     by_pid: BTreeMap<u32, Running>,

@@ -32,7 +32,7 @@ const WHY: usize = 500;
 /// A program that runs for the core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
-    /// Process.
+    /// Process id of the program, which is also the id of its process group.
     pub pid: u32,
     /// Core and name; `None`: no core is notified.
     pub owner: Option<(u32, u64)>,
@@ -48,18 +48,18 @@ pub struct Script {
     pub hook: bool,
 }
 
-/// A core.
+/// A core that the next guard keeps running.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoreState {
     /// The number of this core, counted over all cores.
     pub number: u32,
-    /// Process.
+    /// Process id of the core.
     pub pid: u32,
     /// The line to it.
     pub line: RawFd,
     /// When it was started, nanoseconds of CLOCK_MONOTONIC.
     pub started: u64,
-    /// Its helper's process.
+    /// Process id of its helper; `None`: there was none.
     pub helper: Option<u32>,
     /// Snapshot layouts that the core can write; empty: a release before layout 4.
     #[serde(default)]
@@ -92,7 +92,7 @@ impl Understands {
     }
 }
 
-/// See the module.
+/// The whole state that an upgrade passes to the next guard. Descriptors in it stay open over the execution of the new program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
@@ -100,23 +100,23 @@ pub struct State {
     pub version: u32,
     /// The path of the program.
     pub exe: String,
-    /// The configuration.
+    /// Absolute path of the configuration.
     pub file: String,
-    /// `-i`.
+    /// `-i`: the id of `@` lines; `None`: the node name up to its first dot.
     pub config_id: Option<String>,
-    /// `-e`.
+    /// `-e`: every include must find a file.
     pub strict_include: bool,
-    /// `--offline`.
+    /// `--offline`: the interfaces of this machine are not examined.
     pub offline: bool,
-    /// `--allow`.
+    /// `--allow`: names of messages that are not printed.
     pub allow: Vec<String>,
     /// 0 standard error, 1 syslog, 2 nowhere.
     pub target: u8,
-    /// `-D`.
+    /// `-D`: details are logged.
     pub detail: bool,
-    /// Not `-n`.
+    /// False with `-n`: the guard stays in the foreground.
     pub background: bool,
-    /// `-R`.
+    /// `-R`: the guard ends when the core dies.
     pub dont_respawn: bool,
     /// Standard error as it was at the start, where it is the destination of log lines.
     pub console: Option<RawFd>,
@@ -136,7 +136,7 @@ pub struct State {
     pub reports: (RawFd, RawFd),
     /// The configuration in force, and the one for the new core.
     pub images: (RawFd, RawFd),
-    /// The snapshot file.
+    /// Descriptor of the file in memory to which cores write their snapshots.
     pub snapshot: RawFd,
     /// The running core.
     pub core: Option<CoreState>,
@@ -144,7 +144,7 @@ pub struct State {
     pub cores: u32,
     /// Frozen cores whose armed adverts still leave.
     pub leaving: Vec<u32>,
-    /// Running programs.
+    /// Programs that run for cores.
     pub scripts: Vec<Script>,
     /// What `ps` knows us by; empty: as ever.
     pub name: String,

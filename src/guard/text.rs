@@ -22,11 +22,11 @@ pub fn end(end: End) -> String {
     }
 }
 
-/// The first line.
+/// The first line of the log: kalived starts.
 pub fn starting(path: &str) -> Note {
     note(Level::Notice, format!("Starting Kalived v{}, configuration {path}", env!("CARGO_PKG_VERSION")))
 }
-/// The last line.
+/// The last line of the log: kalived has stopped.
 pub fn stopped() -> Note {
     note(Level::Notice, format!("Stopped Kalived v{}", env!("CARGO_PKG_VERSION")))
 }
@@ -54,7 +54,7 @@ pub fn terminating(pid: u32, how: End) -> Note {
         format!("VRRP child process({pid}) exited with permanent error {word}. Terminating ({})", end(how)),
     )
 }
-/// `-R`.
+/// The core died, and with `-R` the guard ends.
 pub fn not_respawning(pid: u32, how: End) -> Note {
     note(Level::Error, format!("VRRP child process({pid}) died: Exiting ({})", end(how)))
 }
@@ -107,11 +107,11 @@ pub fn no_servers(why: &dyn core::fmt::Display) -> Note {
     );
     note(Level::Error, text)
 }
-/// The helper ended.
+/// The helper of the core ended without a request.
 pub fn helper_died(pid: u32, how: End) -> Note {
     note(Level::Error, format!("helper process({pid}) died: Respawning ({})", end(how)))
 }
-/// Another helper was started.
+/// Another helper was started, after one that ended or could not be started.
 pub fn helper_started(pid: u32) -> Note {
     note(Level::Info, format!("Starting helper process, pid={pid}"))
 }
@@ -125,7 +125,7 @@ pub fn exchanged(path: &str) -> Note {
         ),
     )
 }
-/// keepalived's advice.
+/// The shell ran a script because it has no `#!` line; keepalived's wording.
 pub fn shebang(path: &str) -> Note {
     note(Level::Warning, format!("Please add a #! shebang to script {path}"))
 }

@@ -67,7 +67,8 @@ impl Upgrade {
 }
 
 impl Guard {
-    /// `kalived upgrade`.
+    /// Begins `kalived upgrade`: asks the program at our path whether it understands the state. Refused during another upgrade or
+    /// hand-over, and without a core that is ready.
     pub(super) fn begin_upgrade(&mut self, now: Instant, client: Option<ClientId>) {
         let refusal = match () {
             () if self.upgrade.is_some() => Some("an upgrade is under way"),

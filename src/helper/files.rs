@@ -29,7 +29,7 @@ const MOST_LINKS: usize = 40;
 
 /// `EPERM`: the file must not be opened.
 const DISTRUSTED: i32 = 1;
-/// `ENOENT`.
+/// `ENOENT`: there is no such file.
 const ABSENT: i32 = 2;
 
 type Content = Result<Vec<u8>, i32>;

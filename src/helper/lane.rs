@@ -32,7 +32,7 @@ impl Line {
         Line(Arc::new((socket, Mutex::default())))
     }
 
-    /// The socket.
+    /// The helper's end of the socket to the core.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.0.as_fd()
     }

@@ -269,7 +269,7 @@ fn listen() -> io::Result<Connector> {
     }
 }
 
-/// All processes.
+/// The process ids that /proc lists, in no order.
 fn pids() -> io::Result<Vec<i32>> {
     let entries = fs::read_dir("/proc")?;
     Ok(entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())

@@ -26,55 +26,55 @@ pub const MOST_KNOBS: usize = 32;
 /// Bytes of a line for the log.
 pub const LONGEST_NOTE: usize = 1024;
 
-/// Core to helper.
+/// A message from the core to the helper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// Report a file's content, now and after each change.
     WatchFile {
-        /// Name.
+        /// The core's name of the watch.
         watch: u64,
-        /// Absolute path.
+        /// Absolute path of the file.
         path: String,
     },
     /// Report the number of matching processes, now and after each change.
     WatchProcesses {
-        /// Name.
+        /// The core's name of the watch.
         watch: u64,
         /// Program and parameters, at least the program.
         argv: Vec<String>,
-        /// How parameters are compared.
+        /// How the parameters are compared with those of a process.
         param_match: ParamMatch,
         /// Compare the command line, not `comm`.
         full_command: bool,
     },
     /// End this watch, of either kind.
     Unwatch {
-        /// Name.
+        /// The core's name of the watch.
         watch: u64,
     },
     /// Make and open a named pipe.
     OpenFifo {
-        /// Name.
+        /// The core's name of the pipe.
         fifo: u64,
-        /// Absolute path.
+        /// Absolute path of the pipe.
         path: String,
-        /// Owner.
+        /// User id that owns the pipe.
         uid: u32,
         /// Group, which may read it; `u32::MAX`: only the owner reads.
         gid: u32,
     },
     /// Remove a named pipe if it is still the file that was created.
     RemoveFifo {
-        /// Absolute path.
+        /// Absolute path of the pipe.
         path: String,
         /// The file that was created.
         file: FileId,
     },
     /// Set sysctls of an interface.
     Knobs {
-        /// Name.
+        /// The core's number of the job.
         job: u64,
-        /// Interface.
+        /// Name of the interface.
         dev: String,
         /// What to what, at most [`MOST_KNOBS`].
         set: Vec<Set>,
@@ -85,7 +85,7 @@ pub enum Ask {
         conn: u64,
         /// Name or address.
         host: String,
-        /// Port.
+        /// Port, as part of the addresses in the answer.
         port: u16,
     },
 }
@@ -93,9 +93,9 @@ pub enum Ask {
 /// The identity of a file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileId {
-    /// Device.
+    /// Number of the device (`st_dev`).
     pub dev: u64,
-    /// Inode.
+    /// Number of the inode (`st_ino`).
     pub ino: u64,
 }
 
@@ -104,32 +104,32 @@ pub struct FileId {
 pub enum Tell {
     /// A file's first bytes, at most [`FILE_BYTES`].
     FileRead {
-        /// Name.
+        /// The core's name of the watch.
         watch: u64,
-        /// Content.
+        /// The bytes, or a positive errno.
         result: Result<Vec<u8>, i32>,
     },
     /// The number of matching processes.
     Processes {
-        /// Name.
+        /// The core's name of the watch.
         watch: u64,
-        /// Number.
+        /// The number, or a positive errno.
         result: Result<u32, i32>,
     },
     /// The pipe's descriptor comes along, unless the open failed.
     FifoReady {
-        /// Name.
+        /// The core's name of the pipe.
         fifo: u64,
         /// The file that was created, if it did not exist before.
         result: Result<Option<FileId>, i32>,
     },
     /// What was changed, with what it was before; the first that could not be.
     Knobs {
-        /// Name.
+        /// The core's number of the job.
         job: u64,
         /// At most [`MOST_KNOBS`].
         before: Vec<(Knob, u32)>,
-        /// Which, and why.
+        /// The sysctl that could not be set, and a positive errno.
         failed: Option<(Knob, i32)>,
     },
     /// Addresses, at least one, at most [`MOST_ADDRS`].
@@ -144,7 +144,7 @@ pub enum Tell {
     Note {
         /// Severity: 3..=7 as in syslog.
         level: u8,
-        /// The text.
+        /// The line of the log, without a newline.
         text: String,
     },
 }

@@ -47,9 +47,9 @@ pub struct Cx<'a> {
     pub now: Now,
     /// The one timer table.
     pub timers: &'a mut Timers,
-    /// Output.
+    /// The effects of the turn.
     pub fx: &'a mut Effects,
-    /// Programs.
+    /// Programs of the core: `modprobe` is run for the modules of schedulers.
     pub children: &'a mut Children,
 }
 
@@ -80,7 +80,7 @@ enum Config {
     Asked,
 }
 
-/// See the module.
+/// All virtual servers of the daemon and the state of the kernel's IPVS table. The world has one.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Director {
     farm: Farm,
@@ -114,11 +114,11 @@ pub struct Director {
 }
 
 impl Director {
-    /// Its virtual servers.
+    /// The virtual servers and real servers, for reports and checks.
     pub fn farm(&self) -> &Farm {
         &self.farm
     }
-    /// The kernel's table.
+    /// What is known of the kernel's IPVS table, for reports.
     pub fn table(&self) -> &Table {
         &self.table
     }
@@ -141,12 +141,12 @@ impl Director {
     pub fn idle(&self) -> bool {
         !self.flushing && self.table.idle() && self.sync.idle() && self.timeouts.idle()
     }
-    /// `lvs_sync_daemon`.
+    /// The kernel's synchronisation threads (`lvs_sync_daemon`).
     pub fn sync(&mut self) -> &mut Sync {
         &mut self.sync
     }
 
-    /// `lvs_timeouts`.
+    /// The kernel's connection timeouts (`lvs_timeouts`), and what they were before.
     pub fn timeouts(&mut self) -> &mut Keeper {
         &mut self.timeouts
     }

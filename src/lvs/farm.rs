@@ -46,7 +46,7 @@ pub enum Happened {
 /// A change of a virtual server or real server that is notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The server.
+    /// The virtual server or the real server.
     pub who: Subject,
     /// Whether a real server serves, or a virtual server has its quorum.
     pub up: bool,
@@ -54,7 +54,7 @@ pub struct Told {
     pub scripts: [Option<Box<Script>>; 2],
     /// `smtp_alert`, where the file says so.
     pub mailed: Option<bool>,
-    /// Why, as text.
+    /// The cause of the change, as text.
     pub cause: String,
 }
 
@@ -72,7 +72,7 @@ struct Whose {
     place: usize,
 }
 
-/// One virtual server.
+/// One virtual server: its settings, its pool, and its services in the kernel's table.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Virtual {
     /// In messages: `[10.77.1.1]:tcp:80`, `FWM 7`, `[web]:0`.
@@ -81,7 +81,7 @@ pub struct Virtual {
     pub protocol: Box<str>,
     /// Its settings, without its real servers.
     pub cfg: Box<VirtualServer>,
-    /// Its logic.
+    /// Its real servers, quorum and sorry server, and the destinations that follow from them.
     pub pool: Pool,
     /// Names of its real servers, by their places in the pool.
     pub reals: Vec<RsKey>,
@@ -105,7 +105,7 @@ pub struct Virtual {
     generation: u64,
 }
 
-/// See the module.
+/// All virtual servers and real servers of the configuration, by key and by what they serve.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Farm {
     pub(super) virtuals: Arena<VirtualMark, Virtual>,
@@ -242,7 +242,7 @@ impl Farm {
     pub fn sizes(&self) -> [usize; 2] {
         [self.virtuals.len(), self.reals.len()]
     }
-    /// One virtual server.
+    /// The virtual server with this key; `None`: it was removed.
     pub fn get(&self, vs: VsKey) -> Option<&Virtual> {
         self.virtuals.get(vs)
     }

@@ -14,7 +14,7 @@ const MOST: Duration = Duration::from_millis(8);
 /// A turn that begins so late had to wait for the one before.
 const LATE: Duration = Duration::from_micros(50);
 
-/// See the module.
+/// The time from one slice of long work to the next, adapted to the time that slices take.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Pace {
     every: Duration,

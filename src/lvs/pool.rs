@@ -22,7 +22,7 @@ pub enum Verdict {
     Unchecked,
     /// No check has ended yet; it does not take part (`alpha`).
     Awaited,
-    /// All its checks succeed.
+    /// All its checks succeed; it takes part.
     Up,
     /// A check fails.
     Down,
@@ -38,7 +38,7 @@ impl Verdict {
 /// A real server of the pool.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Server {
-    /// Address and port.
+    /// Address and port, by which the kernel distinguishes destinations of a service.
     pub key: DestinationKey,
     /// Forwarding and connection limits; the weight in it is not used.
     pub shape: Destination,
@@ -53,9 +53,9 @@ pub struct Server {
 /// The server that takes the place of all others without a quorum.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sorry {
-    /// Address and port.
+    /// Its address and port.
     pub key: DestinationKey,
-    /// Forwarding.
+    /// How packets are forwarded to it.
     pub forward: Forward,
     /// `sorry_server_inhibit`: it stays in the table with weight 0 while it is not needed.
     pub inhibit: bool,
@@ -82,7 +82,7 @@ pub enum Change {
     Panic(bool, usize, usize),
 }
 
-/// See the module.
+/// The real servers of one virtual server with their verdicts, its quorum and its sorry server.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     servers: Vec<Server>,
@@ -169,7 +169,7 @@ impl Pool {
         &self.servers
     }
 
-    /// The sorry server.
+    /// The sorry server of the virtual server; `None`: it has none.
     pub fn sorry(&self) -> Option<&Sorry> {
         self.sorry.as_ref()
     }

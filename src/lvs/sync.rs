@@ -27,7 +27,7 @@ enum Thread {
     Foreign,
 }
 
-/// See the module.
+/// The wanted and the known state of the two synchronisation threads, and the request under way.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Sync {
     cfg: Option<LvsSync>,
@@ -80,7 +80,7 @@ pub fn configured(config: &Config, instances: &[&InstanceConfig]) -> Option<LvsS
 }
 
 impl Sync {
-    /// Another configuration.
+    /// Takes another configuration; `None`: without `lvs_sync_daemon`. The threads are put right later.
     pub fn set(&mut self, cfg: Option<LvsSync>) {
         if self.cfg != cfg {
             (self.cfg, self.again) = (cfg, None);

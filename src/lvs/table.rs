@@ -126,7 +126,7 @@ struct Dests {
     strange: usize,
 }
 
-/// See the module.
+/// The wanted services and destinations, and what is known of those in the kernel.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Table {
     services: Reconciler<SvcKey, Service>,
@@ -403,7 +403,7 @@ impl Table {
         }
     }
 
-    /// What a dump has.
+    /// Takes in the messages of a dump: services, or destinations of the service that was asked about.
     pub fn on_found(&mut self, messages: Vec<Message>, wants: &dyn Wants) {
         for message in messages {
             match message {

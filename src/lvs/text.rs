@@ -74,7 +74,7 @@ pub fn sorry(comes: bool, inhibit: bool, server: &str, of: &str) -> Note {
     };
     note(Level::Notice, text)
 }
-/// All others with it.
+/// The sorry server was replaced by the real servers that are up (`come`), or replaces them.
 pub fn alive(come: bool, of: &str) -> Note {
     note(
         Level::Notice,
@@ -84,7 +84,7 @@ pub fn alive(come: bool, of: &str) -> Note {
         },
     )
 }
-/// Another weight.
+/// A real server has another weight; `active` if it is up.
 pub fn weight(from: i64, to: i64, active: bool, server: &str, of: &str) -> Note {
     let active = if active { "active" } else { "inactive" };
     note(Level::Notice, format!("Changing weight from {from} to {to} for {active} service {server} of VS {of}"))
@@ -143,19 +143,19 @@ pub fn no_ipvs(e: Errno, loading: Option<ChildEnd>) -> Note {
         ),
     )
 }
-/// Now there is.
+/// The kernel has IPVS now; before, a line reported that it had none.
 pub fn ipvs_there() -> Note {
     note(Level::Notice, "IPVS is there: virtual servers are served from now on".to_owned())
 }
-/// `lvs_flush` failed.
+/// The kernel refused to empty the IPVS table (`lvs_flush`, `lvs_flush_on_stop`).
 pub fn not_flushed(e: Errno) -> Note {
     note(Level::Warning, format!("the IPVS table could not be emptied: {}", errno(e)))
 }
-/// `lvs_timeouts` failed.
+/// The kernel refused `lvs_timeouts`.
 pub fn no_timeouts(e: Errno) -> Note {
     note(Level::Warning, format!("lvs_timeouts: the kernel does not take them: {}", errno(e)))
 }
-/// `lvs_sync_daemon`.
+/// The kernel refused to start or stop a thread of `lvs_sync_daemon`.
 pub fn no_sync(start: bool, interface: &str, e: Errno) -> Note {
     let what = if start { "started" } else { "stopped" };
     let why = match e.0 {
@@ -176,7 +176,7 @@ pub fn sync_changed(master: bool, runs: bool) -> Note {
     let what = if runs { "started" } else { "stopped" };
     note(Level::Warning, format!("lvs_sync_daemon: the {role} thread was {what} by another program; putting it right"))
 }
-/// `ha_suspend`.
+/// `ha_suspend`: checks of a virtual server are suspended (`is`) or resumed, because its address left or reached this host.
 pub fn suspended(is: bool, addr: IpAddr, of: &str) -> Note {
     let text = match is {
         true => format!("Suspending healthchecker for VS {of}: {addr} is not on this host"),
@@ -184,7 +184,7 @@ pub fn suspended(is: bool, addr: IpAddr, of: &str) -> Note {
     };
     note(Level::Info, text)
 }
-/// The image.
+/// The virtual servers of a configuration image cannot be read.
 pub fn unreadable(why: &str) -> Note {
     note(
         Level::Error,

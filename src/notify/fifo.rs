@@ -68,7 +68,7 @@ struct Pipe {
     gone: bool,
 }
 
-/// See the module.
+/// All named pipes, by path: the descriptor of each, its reader, and the lines that wait.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Fifos {
     pipes: BTreeMap<String, Pipe>,

@@ -76,7 +76,7 @@ struct Session {
     whole_by: Instant,
 }
 
-/// See the module.
+/// The mail settings, the messages that wait, and the dialogue with the mail server.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Mail {
     settings: Option<Settings>,
@@ -117,7 +117,7 @@ impl Mail {
         }
     }
 
-    /// Mails a change.
+    /// Queues a mail about a change of state of a virtual router or a sync group, if mail is configured.
     pub fn tell(&mut self, who: &Subject, what: What, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let Some(word) = what.state_word() else { return };
@@ -181,7 +181,7 @@ impl Mail {
     pub fn stop(&mut self, cx: &mut Cx<'_>) {
         self.give_up = Some(cx.now.mono + AT_STOP);
     }
-    /// Another process takes over.
+    /// Another process takes over: no further message is begun.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }

@@ -39,9 +39,9 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// A change of a virtual server or real server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTold {
-    /// The server.
+    /// The virtual server or real server.
     pub who: Subject,
-    /// Whether it is up.
+    /// Whether a real server takes connections, or a virtual server has its quorum.
     pub up: bool,
     /// `quorum_up` or `notify_up` in the place of `master`, `quorum_down` or `notify_down` in that of `backup`.
     pub scripts: Notify,
@@ -55,11 +55,11 @@ pub struct ServerTold {
 pub struct Cx<'a> {
     /// The time of the turn.
     pub now: Now,
-    /// Programs.
+    /// Programs: hooks and the readers of pipes.
     pub children: &'a mut Children,
-    /// Connections.
+    /// Connections: the one to the mail server.
     pub conns: &'a mut Conns,
-    /// Effects.
+    /// The effects of the turn.
     pub fx: &'a mut Effects,
     /// Last number given to a program.
     pub numbers: &'a mut u64,
@@ -83,7 +83,7 @@ struct Known {
     state: Option<State>,
 }
 
-/// See the module.
+/// Passes each change to hooks, pipes and mail, with a number. The world has one.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub struct Notifier {
     known: BTreeMap<Subject, Known>,
@@ -163,7 +163,7 @@ impl Notifier {
         self.known.get(who)?.state
     }
 
-    /// Reports a change.
+    /// Passes a change to hooks, pipes and mail. One of an unknown subject is ignored.
     pub fn tell(&mut self, change: Change, cx: &mut Cx<'_>) {
         let Some(known) = self.known.get_mut(&change.who) else { return };
         if self.frozen {
@@ -274,7 +274,7 @@ impl Notifier {
         self.hooks.idle() && self.fifos.idle() && self.mail.idle()
     }
 
-    /// A program ended.
+    /// A program of the notifier ended: a hook, or the reader of a pipe.
     pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
         self.hooks.on_exit(number, end, cx);
         self.fifos.on_exit(number, end, cx);
@@ -308,7 +308,7 @@ impl Notifier {
         }
     }
 
-    /// `Due::Notify`.
+    /// [`Due::Notify`]: runs what is due in hooks, pipes and mail; at a stop, ends the hooks whose time is over.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) {
         if self.stop_by.is_some_and(|at| at <= cx.now.mono) {
             // First with SIGTERM; [`Notifier::kill`] follows when the world's limit is over.

@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(60);
 const LONG_AT_STOP: Duration = Duration::from_secs(4);
 /// An error that was logged when the configuration was read is not logged again for the first state, which follows at once.
 const JUST_TOLD: Duration = Duration::from_secs(1);
-/// From SIGTERM to SIGKILL.
+/// Time from SIGTERM to SIGKILL of a hook.
 pub(super) const HARD: Duration = Duration::from_secs(2);
 /// Bytes of a cause in the environment.
 const CAUSE: usize = 512;
@@ -42,9 +42,9 @@ pub struct Told {
     pub what: What,
     /// The state before, as far as it was reported.
     pub old: Option<State>,
-    /// Effective priority.
+    /// The effective priority at the change; 0 for a subject without one.
     pub priority: u8,
-    /// The cause.
+    /// Why the state changed, as the log line says; may be empty.
     pub cause: String,
     /// Number of the change, over all virtual routers.
     pub seq: u64,
@@ -83,7 +83,7 @@ struct Slot {
     told_at_load: Option<Instant>,
 }
 
-/// See the module.
+/// The queue of each subject's changes, and the hooks that run.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Hooks {
     slots: BTreeMap<Subject, Slot>,
@@ -357,7 +357,7 @@ impl Hooks {
         self.by_number.is_empty() && self.waiting.is_empty()
     }
 
-    /// A program ended.
+    /// A hook ended; the next one may begin.
     pub fn on_exit(&mut self, number: u64, end: ChildEnd, cx: &mut Cx<'_>) {
         let Some(name) = self.by_number.remove(&number) else { return };
         let Some(slot) = self.slots.get_mut(&name) else { return };

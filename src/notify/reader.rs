@@ -24,7 +24,7 @@ struct Run {
     since: Instant,
 }
 
-/// See the module.
+/// The reader of one pipe: its command, its run, and the pause before the next start.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Reader {
     script: Option<Script>,

@@ -17,7 +17,7 @@ pub const DUMP: &str = "--dump";
 pub const AFTER: &str = "--after-core=";
 /// The core waits for `Go`.
 pub const STANDBY: &str = "--standby";
-/// Log details.
+/// The log has details as well (`-D`).
 pub const DETAIL: &str = "--log-detail";
 /// Log to standard error; to the syslog socket; nowhere.
 pub const LOGS: [&str; 3] = ["--log=console", "--log=syslog", "--log=none"];

@@ -5,13 +5,13 @@ use crate::sys::signal;
 /// The kind of a dump file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// `keepalived.data`.
+    /// `keepalived.data`: configuration and state, on SIGUSR1.
     Data,
-    /// `keepalived.stats`.
+    /// `keepalived.stats`: counters, on SIGUSR2.
     Stats,
     /// The same, and the counters are reset.
     StatsClear,
-    /// `keepalived.json`.
+    /// `keepalived.json`: configuration and state as JSON, on SIGRTMIN+2.
     Json,
 }
 

@@ -40,7 +40,7 @@ pub fn facility() -> u8 {
 /// The destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Standard error.
+    /// Standard error (`-l`).
     Console,
     /// The syslog socket at this path.
     Syslog(String),

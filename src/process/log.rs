@@ -13,7 +13,7 @@ use std::io::Write;
 /// Between two attempts to connect to a syslog daemon that does not run.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The log of one process: its destination, the open descriptor, and the number of lost lines.
 pub struct Log {
     target: Target,
     detail: bool,

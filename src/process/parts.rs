@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 /// ms.
 const SLICE: usize = 4 << 10;
 
-/// See the module.
+/// The virtual servers of an image, as a position in its file.
 pub struct Parts {
     file: File,
     /// The part of the file that is not read yet: from `at` to `end`.

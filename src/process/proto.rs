@@ -26,7 +26,7 @@ pub const MAX_ENV: usize = 64;
 /// Longest text: the rest is cut off.
 pub const MAX_TEXT: usize = 60_000;
 
-/// From the core.
+/// A message from the core to the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToGuard {
     /// The start is complete: the core runs, or stands by.
@@ -37,7 +37,7 @@ pub enum ToGuard {
     Spawn {
         /// The core's name for the program.
         child: u64,
-        /// The program.
+        /// The program to run.
         spec: SpawnSpec,
     },
     /// End a program's process group.
@@ -72,26 +72,26 @@ pub enum ToGuard {
     Recorded {
         /// Whether the recording is in the file.
         done: bool,
-        /// Why not.
+        /// Why the recording is not in the file; empty if it is.
         text: String,
     },
 }
 
-/// From the guard.
+/// A message from the guard to the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToCore {
     /// A program ended.
     ChildExit {
         /// The core's name for the program.
         child: u64,
-        /// How it ended.
+        /// Exit code, signal or failure to start.
         end: ChildEnd,
     },
     /// A configuration, as the image in the file that comes along.
     Config,
     /// The same configuration with its virtual servers, which the core did not have at its start. With a file.
     Servers,
-    /// Another process takes over.
+    /// Freeze: another process takes over.
     Freeze,
     /// To a frozen core: the other process is in charge.
     Relieved,

@@ -32,7 +32,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// All of them.
+    /// Every request.
     pub const ALL: [Request; 8] = [
         Request::Reload,
         Request::ForceReload,

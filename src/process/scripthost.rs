@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 /// The search path for programs when the environment has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// This machine.
+/// The machine that this process runs on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ThisHost;
 

@@ -22,7 +22,7 @@ pub fn is_slots(len: u64, first: &[u8]) -> bool {
     first.starts_with(&MAGIC) || (len > SLOT && first.iter().all(|b| *b == 0))
 }
 
-/// See the module.
+/// The two slots of a snapshot file: the next snapshot goes where the older one is.
 pub struct Slots {
     file: File,
     sequence: u64,

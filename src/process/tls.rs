@@ -85,7 +85,7 @@ fn words(error: &Error) -> String {
     }
 }
 
-/// One connection.
+/// TLS of one connection: the session, and whether the handshake has ended.
 pub struct Tls {
     session: ClientConnection,
     connected: bool,
@@ -96,7 +96,7 @@ pub struct Tls {
 pub struct Fed {
     /// The handshake is over, by these bytes.
     pub connected: bool,
-    /// What was said.
+    /// The decrypted bytes that the peer sent.
     pub plain: Vec<u8>,
     /// The peer will say no more.
     pub end: bool,

@@ -40,7 +40,7 @@ const DELETE_TRIES: u32 = 5;
 /// Values of one item that may be in the kernel. After a lost answer a dump follows, which resolves the doubt: more than one is rare.
 const MAYBE: usize = 4;
 
-/// One kind of item.
+/// The value of an item, and what its kind requires of the reconciler.
 pub trait Item: Clone + PartialEq {
     /// The owner of items of this kind.
     type Owner: Copy + Ord;
@@ -54,12 +54,12 @@ pub trait Item: Clone + PartialEq {
     fn is_gone(errno: Errno) -> bool;
 }
 
-/// A request.
+/// A request that the user of the reconciler sends to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Ask<V> {
-    /// Add it.
+    /// Add the item with this value.
     Add(V),
-    /// Delete it.
+    /// Delete the item, which has this value.
     Del(V),
     /// Delete the first and add the second, in this order; the answer is that of the addition.
     Change(V, V),
@@ -70,30 +70,30 @@ pub enum Ask<V> {
 pub enum Outcome<K, O> {
     /// The item is in the kernel, as requested.
     Held {
-        /// The owner.
+        /// The owner that wants the item.
         owner: O,
-        /// The item.
+        /// Key of the item.
         key: K,
     },
     /// The item could not be added; the addition is tried again. Reported once in a row of failures.
     Refused {
-        /// The owner.
+        /// The owner that wants the item.
         owner: O,
-        /// The item.
+        /// Key of the item.
         key: K,
-        /// Why.
+        /// The answer of the kernel.
         errno: Errno,
     },
     /// A deletion is done.
     Gone {
-        /// The item.
+        /// Key of the item.
         key: K,
     },
     /// The item could not be deleted; the deletion is tried again. Reported once.
     Stuck {
-        /// The item.
+        /// Key of the item.
         key: K,
-        /// Why.
+        /// The answer of the kernel.
         errno: Errno,
     },
 }
@@ -101,17 +101,17 @@ pub enum Outcome<K, O> {
 /// An item that another process deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Loss<K, O> {
-    /// The owner.
+    /// The owner that wants the item.
     pub owner: O,
-    /// The item.
+    /// Key of the item.
     pub key: K,
     /// The first loss after [`PEACE`], which is logged. The others are counted.
     pub first: bool,
-    /// Who did it.
+    /// The process that deleted it, as far as is known.
     pub by: Doer,
 }
 
-/// See the module.
+/// The wanted and the held items of one kind, and the requests under way.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 #[serde(bound(
     serialize = "K: serde::Serialize, V: serde::Serialize, V::Owner: serde::Serialize",
@@ -511,7 +511,7 @@ impl<K: Copy + Ord, V: Item> Reconciler<K, V> {
     pub fn held_as(&self, key: K) -> Option<&V> {
         self.entries.get(&key)?.held.as_ref()
     }
-    /// Whether anybody wants it.
+    /// Whether an owner wants the item with this key.
     pub fn is_wanted(&self, key: K) -> bool {
         self.entries.get(&key).is_some_and(|e| e.owner.is_some())
     }

@@ -28,15 +28,15 @@ pub const MAGIC: [u8; 8] = KIND.magic;
 /// One input and its effects.
 #[derive(Serialize, Deserialize)]
 pub struct Step {
-    /// The time.
+    /// The time of the turn.
     pub at: Now,
-    /// The input.
+    /// The event, or the timers that fired.
     pub input: Input,
     /// The effects, in order.
     pub effects: Vec<Effect>,
 }
 
-/// See the module.
+/// The content of a recording: where it begins, and the steps from there on.
 #[derive(Serialize, Deserialize)]
 pub struct Recording {
     /// The release of the kalived that made it.

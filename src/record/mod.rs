@@ -44,7 +44,7 @@ const KIND: Kind = Kind { magic: *b"KALTAPE\n", name: "ring of events", layouts:
 /// An input of a world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
-    /// An event.
+    /// An event of the daemon.
     Event(Box<Event<'static>>),
     /// Timers, at most this number.
     Fire(usize),
@@ -62,7 +62,7 @@ enum Given<'a> {
 pub enum Base {
     /// A world that has not started.
     Born {
-        /// Its configuration.
+        /// The configuration of the world.
         config: Box<Config>,
         /// Made with [`World::standby`].
         standby: bool,
@@ -112,7 +112,7 @@ impl Segment {
     }
 }
 
-/// See the module.
+/// The last inputs and effects of a world, in two segments of bounded size.
 pub struct Tape {
     segment: usize,
     // The segment before `now`; empty: there is none.

@@ -19,7 +19,7 @@ const SHOWN: usize = 600;
 pub struct Differs {
     /// The number of the event, counted as in the recording.
     pub number: u64,
-    /// The event.
+    /// The input, as text.
     pub event: String,
     /// The recorded decision; `None`: there is none.
     pub expected: Option<String>,

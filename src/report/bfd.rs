@@ -34,11 +34,11 @@ record! {
         pub transmit_interval_seconds: Option<f64>,
         /// Silence after which the peer is lost; null: the peer is not heard.
         pub detection_time_seconds: Option<f64>,
-        /// Packets sent.
+        /// Control packets that were sent.
         pub packets_sent: u64,
         /// Packets that could not be sent.
         pub packets_not_sent: u64,
-        /// Packets accepted.
+        /// Control packets that were accepted.
         pub packets_received: u64,
         /// Times it came up.
         pub times_up: u64,

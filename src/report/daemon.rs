@@ -60,7 +60,7 @@ record! {
 }
 
 record! {
-    /// The log.
+    /// The log of the VRRP process.
     pub struct Log {
         /// Lines that the system log did not take in time.
         pub lines_lost: u64,

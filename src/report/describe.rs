@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// The form of a value in JSON.
 #[derive(Clone, Copy)]
 pub enum Shape {
-    /// Text.
+    /// A text (JSON string).
     Text,
     /// True or false.
     Flag,
@@ -26,15 +26,15 @@ pub enum Shape {
     List(fn() -> Shape),
     /// Counts by name.
     Counts,
-    /// An object.
+    /// An object with named fields.
     Record(&'static Record),
 }
 
-/// An object.
+/// The description of an object of a report.
 pub struct Record {
     /// Name of the type.
     pub name: &'static str,
-    /// Its description.
+    /// The description for the schema and the manual.
     pub about: &'static str,
     /// Its fields, in order.
     pub fields: &'static [Field],
@@ -42,17 +42,17 @@ pub struct Record {
 
 /// A field of an object.
 pub struct Field {
-    /// Its name.
+    /// Name of the field in JSON.
     pub name: &'static str,
-    /// Its description.
+    /// The description for the schema and the manual.
     pub doc: &'static str,
-    /// Its form.
+    /// The form of its value.
     pub shape: fn() -> Shape,
 }
 
 /// A type that may be part of a report.
 pub trait Described {
-    /// Its form.
+    /// The form of the type's values.
     fn shape() -> Shape;
 }
 
@@ -115,9 +115,9 @@ macro_rules! words {
             $(#[serde(rename = $words)] $rest,)*
         }
         impl $name {
-            /// Every word.
+            /// The words of the choice, in the order of the members.
             pub const WORDS: &'static [&'static str] = &[$word $(, $words)*];
-            /// Its word.
+            /// The word of this member in JSON.
             pub fn word(self) -> &'static str {
                 Self::WORDS[self as usize]
             }

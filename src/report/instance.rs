@@ -13,7 +13,7 @@ impl Described for State {
 }
 
 words! {
-    /// Address family.
+    /// The family of a virtual router's addresses.
     pub enum Family { IPv4 = "ipv4", IPv6 = "ipv6" }
 }
 
@@ -39,13 +39,13 @@ record! {
         pub name: String,
         /// Its interface; empty: whichever has the source address of its unicast adverts.
         pub interface: String,
-        /// Its virtual_router_id.
+        /// Its virtual_router_id, 1 to 255.
         pub vrid: u8,
-        /// Address family.
+        /// The family of its adverts.
         pub family: Family,
         /// Version of the protocol.
         pub version: u8,
-        /// Its state.
+        /// Its state: INIT, BACKUP, MASTER or FAULT.
         pub state: State,
         /// Since when it has that state.
         pub since: Moment,
@@ -55,7 +55,7 @@ record! {
         pub conditions: Vec<Condition>,
         /// The last transitions, newest first, at most eight.
         pub transitions: Vec<Transition>,
-        /// Configured priority.
+        /// Priority in the file, 1 to 255.
         pub priority: u8,
         /// Priority with the weights of what is tracked: the one in adverts.
         pub effective_priority: u8,
@@ -69,7 +69,7 @@ record! {
         pub source: Option<IpAddr>,
         /// Destinations of its adverts: the group, or the unicast peers.
         pub destinations: Vec<IpAddr>,
-        /// Configured advert_int.
+        /// Interval between adverts in the file (advert_int).
         pub advert_interval_seconds: f64,
         /// The interval in use: with version 3 that of the Master it follows.
         pub master_advert_interval_seconds: f64,
@@ -87,7 +87,7 @@ record! {
         pub senders: Vec<Sender>,
         /// Routers that were dropped from that list because there were more.
         pub senders_dropped: u64,
-        /// Counters.
+        /// What it has sent, received and refused, and its changes of state.
         pub counters: Counters,
     }
 }
@@ -95,7 +95,7 @@ record! {
 record! {
     /// Something that is wrong with a virtual router, or worth a look.
     pub struct Condition {
-        /// Its name.
+        /// Name of the condition; kalived(8) explains each.
         pub name: Name,
         /// Since when; null: not known.
         pub since: Option<Moment>,
@@ -123,11 +123,11 @@ record! {
 record! {
     /// A virtual address.
     pub struct Address {
-        /// The address.
+        /// The address without its prefix.
         pub address: String,
         /// Length of its prefix.
         pub prefix_length: u8,
-        /// Its interface.
+        /// Name of the interface that it belongs to.
         pub interface: String,
         /// It is in virtual_ipaddress, not in virtual_ipaddress_excluded.
         pub advertised: bool,
@@ -168,7 +168,7 @@ record! {
     /// Counters of a virtual router. An upgrade or a restart with hand-over keeps them but for peer_packets_not_sent, other_addresses
     /// and dual_master.
     pub struct Counters {
-        /// Adverts accepted.
+        /// Adverts that passed every check, in the states BACKUP and MASTER.
         pub adverts_received: u64,
         /// Adverts that left.
         pub adverts_sent: u64,

@@ -13,11 +13,11 @@ record! {
     pub struct VirtualServer {
         /// As in the log: address, protocol and port; FWM and mark; or group and number.
         pub name: String,
-        /// Scheduler.
+        /// Name of the kernel's scheduler, such as wlc.
         pub scheduler: String,
         /// It has its quorum.
         pub up: bool,
-        /// Since when.
+        /// When it gained or lost its quorum.
         pub since: Moment,
         /// Why it has no quorum; empty: it has.
         pub reason: String,
@@ -51,7 +51,7 @@ record! {
         pub name: String,
         /// unchecked: no check has ended, it takes part; awaited: none has ended, it does not (alpha).
         pub state: ServerState,
-        /// Since when.
+        /// When it entered that state.
         pub since: Moment,
         /// Why; empty: nothing changed since it was configured.
         pub reason: String,

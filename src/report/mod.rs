@@ -40,11 +40,11 @@ record! {
         pub time: String,
         /// The report would have been longer than 64 MiB, and its end is missing.
         pub truncated: bool,
-        /// The processes.
+        /// The processes of kalived, their release and their configuration.
         pub daemon: Daemon,
         /// Virtual routers, in the order of the file unless a reload added some.
         pub instances: Vec<Instance>,
-        /// Sync groups.
+        /// Sync groups, with the names of their members.
         pub groups: Vec<Group>,
         /// What is tracked beside interfaces, by kind and name.
         pub trackers: Vec<Tracker>,
@@ -68,13 +68,13 @@ record! {
         pub notifications: Notifications,
         /// The loop of the VRRP process.
         pub event_loop: Loop,
-        /// The log.
+        /// The log of the VRRP process.
         pub log: Log,
     }
 }
 
 record! {
-    /// A moment.
+    /// A moment, by the wall clock and as an age.
     pub struct Moment {
         /// The wall clock time, RFC 3339, UTC, with microseconds.
         pub time: String,
@@ -116,11 +116,11 @@ pub enum Part {
     Addresses(Vec<Address>),
     /// The sync groups; a configuration has no more than virtual routers.
     Groups(Vec<Group>),
-    /// More trackers.
+    /// Some trackers; a report has as many of these parts as it needs.
     Trackers(Vec<Tracker>),
-    /// More interfaces.
+    /// Some interfaces.
     Interfaces(Vec<Interface>),
-    /// More sockets.
+    /// Some sockets.
     Sockets(Vec<Socket>),
     /// The routes and rules.
     Routes(Routes, Rules),

@@ -5,7 +5,7 @@ use super::describe::record;
 record! {
     /// An interface that the configuration names.
     pub struct Interface {
-        /// Its name.
+        /// Name of the interface.
         pub name: String,
         /// The kernel's number of it; null: it does not exist.
         pub ifindex: Option<u32>,
@@ -15,7 +15,7 @@ record! {
         pub running: bool,
         /// It can do multicast (IFF_MULTICAST).
         pub multicast: bool,
-        /// Its MTU.
+        /// Largest packet that it sends (MTU), in bytes.
         pub mtu_bytes: u32,
         /// Its hardware address; null: none of six bytes.
         pub mac: Option<String>,

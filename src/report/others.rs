@@ -9,7 +9,7 @@ record! {
     pub struct Group {
         /// Its name in the file.
         pub name: String,
-        /// Its state.
+        /// State of the group: INIT, BACKUP, MASTER or FAULT.
         pub state: State,
         /// Since when it has that state.
         pub since: Moment,
@@ -45,7 +45,7 @@ record! {
         pub scripts_waiting: u64,
         /// Changes that were dropped because the script was still running. Its next run gets their number.
         pub scripts_skipped: u64,
-        /// Named pipes.
+        /// Named pipes, by path.
         pub pipes: Vec<Pipe>,
         /// Messages that wait for the mail server.
         pub mails_waiting: u64,
@@ -55,7 +55,7 @@ record! {
 record! {
     /// A named pipe.
     pub struct Pipe {
-        /// Its path.
+        /// Absolute path of the pipe.
         pub path: String,
         /// It is open.
         pub open: bool,

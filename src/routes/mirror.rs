@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Most routes that are kept. Other daemons may use the same protocol number; kalived has fewer.
 const MOST: usize = 65_536;
 
-/// See the module.
+/// The kernel's routes with kalived's protocol number, by their keys and by interface.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Mirror {
     // IPv4 may have several with one key.
@@ -25,7 +25,7 @@ impl Mirror {
     pub fn get(&self, id: RouteId) -> impl Iterator<Item = &RouteSpec> {
         self.routes.get(&id).into_iter().flatten().map(|(r, _)| r)
     }
-    /// All keys.
+    /// All keys, in their order.
     pub fn ids(&self) -> impl Iterator<Item = RouteId> {
         self.routes.keys().copied()
     }
@@ -38,7 +38,7 @@ impl Mirror {
         let from = (ifindex, super::MIN_ID);
         self.by_interface.range(from..=(ifindex, super::MAX_ID)).map(|(_, id)| *id).collect()
     }
-    /// Adds or updates.
+    /// Stores a route as the kernel reports it. Without effect if it would be the 65,537th key.
     pub fn insert(&mut self, route: RouteSpec) {
         if self.routes.len() >= MOST && !self.routes.contains_key(&route.id) {
             return;
@@ -70,7 +70,7 @@ impl Mirror {
         }
         true
     }
-    /// A dump begins.
+    /// A dump begins: routes that it does not contain are removed by [`Mirror::sweep`].
     pub fn begin(&mut self) {
         self.generation += 1;
     }

@@ -73,7 +73,7 @@ pub struct RoutesView {
 type LineId = (RouteId, Owner);
 type Lines = Owned<RouteId, Line>;
 
-/// See the module.
+/// All wanted routes by owner, the mirror of those in the kernel, and the requests under way.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Routes {
     items: Reconciler<RouteId, RouteSpec>,
@@ -271,7 +271,7 @@ impl Routes {
     pub fn quiet(&self) -> bool {
         !self.owned.waits() && !self.owned.has_next() && self.items.quiet()
     }
-    /// Their numbers.
+    /// The numbers of routes for the report.
     pub fn view(&self) -> RoutesView {
         let waits = |(_, owner, l): &(RouteId, Owner, &Line)| *owner == Owner::File && l.spec.is_none();
         RoutesView {
@@ -341,7 +341,7 @@ impl Routes {
         }
         self.rearm(now, timers);
     }
-    /// See [`Reconciler::freeze`].
+    /// Requests nothing more: another process takes over ([`Reconciler::freeze`]).
     pub fn freeze(&mut self) {
         self.items.freeze();
     }

@@ -41,7 +41,7 @@ impl Item for RuleSpec {
 /// Numbers of rules, for the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RulesView {
-    /// Of `static_rules`.
+    /// Lines of `static_rules`.
     pub lines: usize,
     /// Of these in the kernel.
     pub held: usize,
@@ -55,7 +55,7 @@ pub struct RulesView {
 
 type Mirror = BTreeMap<RuleSpec, (u8, u64)>;
 
-/// See the module.
+/// All wanted policy rules by owner, the mirror of those in the kernel, and the requests under way.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Rules {
     items: Reconciler<RuleSpec, RuleSpec>,
@@ -145,7 +145,7 @@ impl Rules {
     pub fn idle(&self) -> bool {
         self.items.idle()
     }
-    /// Their numbers.
+    /// The numbers of rules for the report.
     pub fn view(&self) -> RulesView {
         RulesView {
             lines: self.owned.count(Owner::File),
@@ -205,7 +205,7 @@ impl Rules {
             self.mirror.insert(rule.untagged(), (rule.proto, self.generation));
         }
     }
-    /// See [`Reconciler::freeze`].
+    /// Requests nothing more: another process takes over ([`Reconciler::freeze`]).
     pub fn freeze(&mut self) {
         self.items.freeze();
     }

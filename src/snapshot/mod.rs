@@ -109,9 +109,9 @@ pub struct Snapshot {
 pub struct RampShot {
     /// Its virtual server, by what it serves.
     pub of: Box<str>,
-    /// Its address.
+    /// Address of the real server.
     pub addr: IpAddr,
-    /// Its port.
+    /// Port of the real server.
     pub port: u16,
     /// Since when it is back.
     pub since: u64,
@@ -131,7 +131,7 @@ pub struct SinceShot {
     pub at: (u64, u64),
     /// When the virtual server was configured.
     pub born: (u64, u64),
-    /// Why, in words.
+    /// The cause, as text.
     pub why: Box<str>,
 }
 
@@ -139,9 +139,9 @@ pub struct SinceShot {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OwnShot {
-    /// Its name.
+    /// Name of the interface.
     pub name: String,
-    /// Its index.
+    /// Index of the interface.
     pub ifindex: u32,
 }
 
@@ -149,7 +149,7 @@ pub struct OwnShot {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BelowShot {
-    /// Its index.
+    /// Index of the interface.
     pub ifindex: u32,
     /// What its sysctls were before.
     pub before: Vec<(Knob, u32)>,
@@ -180,7 +180,7 @@ impl Snapshot {
     }
 }
 
-/// One virtual router.
+/// The state of one virtual router.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstanceShot {
@@ -188,9 +188,9 @@ pub struct InstanceShot {
     pub name: String,
     /// Identifies the virtual router, so that a snapshot never resumes another router of the same name.
     pub vrid: u8,
-    /// As `name`.
+    /// Name of its interface; with `vrid` and `v6` it identifies the virtual router.
     pub interface: String,
-    /// As `name`: IPv6.
+    /// The family is IPv6; with `vrid` and `interface` it identifies the virtual router.
     pub v6: bool,
     /// Index of `interface`; 0: there was none. If the index has changed, no armed advert leaves.
     pub ifindex: u32,
@@ -198,13 +198,13 @@ pub struct InstanceShot {
     pub state: u8,
     /// Since when: monotonic and wall clock.
     pub since: (u64, u64),
-    /// Effective priority.
+    /// Effective priority, 0..=255.
     pub priority: u8,
-    /// Master_Adver_Interval, nanoseconds.
+    /// Master_Adver_Interval, nanoseconds: the interval of the Master that the router follows.
     pub master_interval: u64,
-    /// The present Master.
+    /// Address of the Master that it follows; `None`: there is none.
     pub master: Option<IpAddr>,
-    /// Master_Down_Timer.
+    /// When Master_Down_Timer expires, nanoseconds of CLOCK_MONOTONIC; `None`: it does not run.
     pub master_down: Option<u64>,
     /// End of `preempt_delay`, while it runs.
     pub preempt_at: Option<u64>,
@@ -245,7 +245,7 @@ pub struct FarewellShot {
     pub packets: Vec<Packet>,
 }
 
-/// One sync group.
+/// The state of one sync group: what its hooks and pipes were told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupShot {
@@ -257,7 +257,7 @@ pub struct GroupShot {
     pub piped: Option<u8>,
 }
 
-/// One tracker.
+/// The last verdict of one tracker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrackShot {
@@ -269,7 +269,7 @@ pub struct TrackShot {
     pub value: Option<i64>,
 }
 
-/// One BFD session.
+/// The state of one BFD session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BfdShot {
@@ -277,19 +277,19 @@ pub struct BfdShot {
     pub name: Box<str>,
     /// With `source` and `multihop`: identifies the session, so that no other one of the same name is continued.
     pub peer: Option<IpAddr>,
-    /// As `peer`.
+    /// With `peer`: source address in the file; `None`: the kernel chooses it.
     pub source: Option<IpAddr>,
-    /// As `peer`.
+    /// With `peer`: Multihop BFD (RFC 5883).
     pub multihop: bool,
-    /// Its own discriminator.
+    /// Its own discriminator (bfd.LocalDiscr).
     pub discr: u32,
     /// 0 AdminDown, 1 Down, 2 Init, 3 Up.
     pub state: u8,
-    /// Its own diagnostic code.
+    /// Its own diagnostic code (bfd.LocalDiag).
     pub diag: u8,
     /// The peer's discriminator; 0: not known.
     pub remote_discr: u32,
-    /// The peer's state.
+    /// State of the peer: 0 AdminDown, 1 Down, 2 Init, 3 Up.
     pub remote_state: u8,
     /// The peer's Required Min RX Interval, microseconds.
     pub remote_min_rx: u32,
@@ -309,7 +309,7 @@ pub struct BfdShot {
 pub struct CheckShot {
     /// `CheckSpec::digest`: identifies the definition of the check.
     pub spec: [u8; 16],
-    /// Its verdict.
+    /// The verdict: true if the check succeeds.
     pub up: bool,
     /// Failures in a row that do not count yet.
     pub failures: u32,

@@ -18,13 +18,13 @@ pub struct BufRing {
     tail: u16,
 }
 
-/// One received datagram.
+/// One received datagram, in a buffer that is given back after the event.
 pub struct Received<'a> {
     /// Raw sender address.
     pub name: &'a [u8],
     /// Raw ancillary data.
     pub control: &'a [u8],
-    /// The datagram.
+    /// The bytes of the datagram; cut, if `truncated`.
     pub payload: &'a [u8],
     /// The datagram was longer than the buffer.
     pub truncated: bool,

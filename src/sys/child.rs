@@ -25,11 +25,11 @@ pub struct Program {
     pub paths: Vec<CString>,
     /// Arguments, the program's name first.
     pub argv: Vec<CString>,
-    /// `NAME=value`.
+    /// The environment, as `NAME=value`.
     pub env: Vec<CString>,
 }
 
-/// How a program starts.
+/// The conditions under which a program is started.
 #[derive(Clone, Debug, Default)]
 pub struct How<'a> {
     /// User and group; the group is also the only supplementary group. `None`: those of this process.
@@ -289,7 +289,7 @@ unsafe fn become_it(how: &How<'_>, parent: i32) -> Result<(), i32> {
     }
 }
 
-/// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h).
+/// `KEYCTL_JOIN_SESSION_KEYRING` (linux/keyctl.h): the process gets a session keyring of its own.
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
 /// `ioprio_set` (linux/ioprio.h): this process; class and level follow from the nice value.
 const IOPRIO_WHO_PROCESS: libc::c_int = 1;
@@ -368,10 +368,10 @@ pub fn execute(path: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
     }
 }
 
-/// How a process ended.
+/// How a process ended, as waitpid(2) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Exit status.
+    /// Exit status, 0..=255.
     Exited(u8),
     /// By a signal.
     Signaled(u8),

@@ -47,23 +47,23 @@ pub fn utc_offset(at: i64) -> i64 {
 /// A wall-clock time in the local zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
-    /// Full year.
+    /// The full year, such as 2026.
     pub year: i32,
-    /// 1..=12.
+    /// Month, 1..=12.
     pub month: u8,
-    /// 1..=31.
+    /// Day of the month, 1..=31.
     pub day: u8,
-    /// 0..=23.
+    /// Hour, 0..=23.
     pub hour: u8,
-    /// 0..=59.
+    /// Minute, 0..=59.
     pub minute: u8,
-    /// 0..=60.
+    /// Second, 0..=60; 60 is a leap second.
     pub second: u8,
-    /// Microseconds.
+    /// Microseconds, 0..=999,999.
     pub micros: u32,
 }
 
-/// Converts for printing.
+/// The date and the time of day in the local time zone.
 pub fn local(wall: Wall) -> Local {
     let seconds = (wall.0 / 1_000_000_000) as libc::time_t;
     // SAFETY: all-zero is a valid `tm`; both pointers are to locals that outlive the call. `localtime_r` does not

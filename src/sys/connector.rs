@@ -7,11 +7,11 @@ use super::socket::{SockAddr, bind, buffer, socket};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// `NETLINK_CONNECTOR`.
+/// `NETLINK_CONNECTOR`: the netlink protocol of the connector.
 const PROTOCOL: i32 = 11;
 /// `CN_IDX_PROC` and `CN_VAL_PROC`.
 const PROC: u32 = 1;
-/// `PROC_CN_MCAST_LISTEN`.
+/// `PROC_CN_MCAST_LISTEN`: the request for events.
 const LISTEN: u32 = 1;
 /// Bytes in front of the event: `nlmsghdr` and `cn_msg`.
 const HEADERS: usize = 16 + 20;

@@ -22,9 +22,9 @@ pub struct Found {
     pub made: bool,
     /// Whether it is a named pipe.
     pub is_fifo: bool,
-    /// Owner.
+    /// User id of the owner.
     pub uid: u32,
-    /// Permission bits.
+    /// Permission bits, 0..=0o7777.
     pub mode: u32,
     /// Device and inode.
     pub id: (u64, u64),

@@ -19,9 +19,9 @@ const HEADER: usize = 16;
 /// What happened to a name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Which directory.
+    /// Watch descriptor of the directory.
     pub wd: i32,
-    /// Which name in it; empty: the directory itself.
+    /// Name of the entry that changed; empty: the directory itself.
     pub name: Vec<u8>,
     /// A writer has closed the file, or the name was added, removed or renamed: the present content is final.
     pub settled: bool,

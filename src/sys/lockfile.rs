@@ -100,7 +100,7 @@ impl Lock {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
-    /// The absolute path.
+    /// The absolute path of the lock file.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -53,11 +53,11 @@ pub mod errno {
     pub const ENETDOWN: i32 = -libc::ENETDOWN;
     /// Operation not permitted.
     pub const EPERM: i32 = -libc::EPERM;
-    /// Permission denied.
+    /// Permission denied: the user may not do this to the file.
     pub const EACCES: i32 = -libc::EACCES;
     /// Try again: the buffer is full.
     pub const EAGAIN: i32 = -libc::EAGAIN;
-    /// Invalid argument.
+    /// Invalid argument, also of a kernel that does not know the request.
     pub const EINVAL: i32 = -libc::EINVAL;
     /// Interrupted by a signal.
     pub const EINTR: i32 = -libc::EINTR;

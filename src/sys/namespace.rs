@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Where the names are.
+/// The directory with the names of network namespaces, as ip-netns(8) makes it.
 const DIR: &str = "/run/netns";
 /// The namespace of this thread.
 const OWN: &str = "/proc/thread-self/ns/net";

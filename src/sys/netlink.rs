@@ -56,11 +56,11 @@ pub fn port(fd: &Fd) -> io::Result<u32> {
 /// What the other side of a socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom {
-    /// rtnetlink.
+    /// rtnetlink: interfaces, addresses, routes and rules.
     Route,
-    /// nfnetlink.
+    /// nfnetlink: nf_tables.
     Netfilter,
-    /// Generic netlink.
+    /// Generic netlink: IPVS.
     Generic,
 }
 

@@ -16,7 +16,7 @@ use io_uring::types::Timespec;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// What an [`OpKey`] names.
+/// What an [`OpKey`] names: one operation of the ring.
 pub enum OpMark {}
 /// Name of an operation in flight; its bits are the operation's `user_data`.
 pub type OpKey = Key<OpMark>;
@@ -64,11 +64,11 @@ pub enum Link {
     Hard,
 }
 
-/// One completion.
+/// The completion of an operation.
 pub struct Done<T> {
     /// The tag that the submitter gave.
     pub tag: T,
-    /// The operation's name.
+    /// The operation that completed.
     pub op: OpKey,
     /// Zero or more, or a negated errno.
     pub result: i32,

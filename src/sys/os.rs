@@ -38,121 +38,121 @@ impl Buffers for BufRing {
 
 /// Operations: submitted, linked, cancelled, completed. Each method is [`Ring`]'s of the same name.
 pub trait Ops<T: Copy> {
-    /// Where datagrams are received.
+    /// The buffers that datagrams are received into.
     type Buffers: Buffers;
 
     /// Makes `entries` buffers of `size` bytes, and offers all of them under the number `group`.
     fn buffers(&mut self, group: u16, entries: u16, size: u32) -> io::Result<Self::Buffers>;
-    /// See [`Ring::room`].
+    /// Makes room for `n` submission entries; false: there is none ([`Ring::room`]).
     fn room(&mut self, n: usize) -> bool;
-    /// See [`Ring::send`].
+    /// Queues a send ([`Ring::send`]).
     fn send(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>, link: Link, how: How) -> OpKey;
-    /// See [`Ring::send_quiet`].
+    /// Queues a send that is linked hard and does not complete when it succeeds ([`Ring::send_quiet`]).
     fn send_quiet(&mut self, tag: T, fd: &Fd, bytes: Bytes, to: Option<Rc<SockAddr>>) -> OpKey;
-    /// See [`Ring::release`].
+    /// Releases the memory of a quiet send that has ended ([`Ring::release`]).
     fn release(&mut self, op: OpKey);
-    /// See [`Ring::write`].
+    /// Queues a write at the file's position ([`Ring::write`]).
     fn write(&mut self, tag: T, fd: &Fd, bytes: Bytes) -> OpKey;
-    /// See [`Ring::read`].
+    /// Queues one read of at most `size` bytes ([`Ring::read`]).
     fn read(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey;
-    /// See [`Ring::connect`].
+    /// Queues a connect; `worker`: never on this thread ([`Ring::connect`]).
     fn connect(&mut self, tag: T, fd: &Fd, to: Rc<SockAddr>, worker: bool) -> OpKey;
-    /// See [`Ring::recv`].
+    /// Queues one receive of at most `size` bytes ([`Ring::recv`]).
     fn recv(&mut self, tag: T, fd: &Fd, size: usize) -> OpKey;
-    /// See [`Ring::reuse`].
+    /// Takes back the buffer of a completed receive ([`Ring::reuse`]).
     fn reuse(&mut self, buf: Box<[u8]>) {
         drop(buf);
     }
-    /// See [`Ring::poll`].
+    /// Queues a wait until `fd` can be read or, with `write`, written ([`Ring::poll`]).
     fn poll(&mut self, tag: T, fd: &Fd, write: bool) -> OpKey;
-    /// See [`Ring::recv_multi`].
+    /// Queues a receive that completes for each datagram ([`Ring::recv_multi`]).
     fn recv_multi(&mut self, tag: T, fd: &Fd, header: &Rc<Header>, into: &Self::Buffers) -> OpKey;
-    /// See [`Ring::timeout_at`].
+    /// Queues a timer of CLOCK_MONOTONIC, which releases what is linked behind it ([`Ring::timeout_at`]).
     fn timeout_at(&mut self, tag: T, at: Instant, link: Link) -> OpKey;
-    /// See [`Ring::cancel`].
+    /// Queues the cancellation of `target` ([`Ring::cancel`]).
     fn cancel(&mut self, tag: T, target: OpKey, link: Link) -> OpKey;
 
     /// See [`Ring::submit_and_wait`]. A simulated ring returns at once: the simulator calls the loop again when the time has come.
     fn submit_and_wait(&mut self, until: Option<Instant>) -> io::Result<()>;
     /// Submits, and stays awake until `end` or until an operation has completed; `ask`: by calling the kernel repeatedly.
     fn spin(&mut self, end: Instant, ask: bool) -> io::Result<()>;
-    /// See [`Ring::submit`].
+    /// Submits, collects ready completions, does not wait ([`Ring::submit`]).
     fn submit(&mut self) -> io::Result<()>;
-    /// See [`Ring::push_out`].
+    /// Submits what must not wait until the end of the turn ([`Ring::push_out`]).
     fn push_out(&mut self);
-    /// See [`Ring::queued`].
+    /// The number of queued completions ([`Ring::queued`]).
     fn queued(&mut self) -> usize;
-    /// See [`Ring::pop`].
+    /// The next completion; `None`: none is queued ([`Ring::pop`]).
     fn pop(&mut self) -> Option<Done<T>>;
-    /// See [`Ring::broken`].
+    /// The errno that made the ring unusable, if one did ([`Ring::broken`]).
     fn broken(&self) -> Option<i32>;
-    /// See [`Ring::in_flight`].
+    /// The number of operations in flight ([`Ring::in_flight`]).
     fn in_flight(&self) -> usize;
-    /// See [`Ring::unknown`].
+    /// The number of completions that named no operation ([`Ring::unknown`]).
     fn unknown(&self) -> u64;
 }
 
 /// System calls that the services make directly: those that are no operations of a ring, or are cheaper as calls.
 pub trait Calls {
-    /// Both clocks.
+    /// The monotonic clock and the wall clock, read together.
     fn now(&self) -> Now;
     /// The monotonic one.
     fn mono(&self) -> Instant;
     /// Processor time used so far.
     fn cpu(&self) -> Duration;
-    /// See [`socket::open_vrrp`].
+    /// Opens the two sockets for multicast adverts on an interface ([`socket::open_vrrp`]).
     fn open_vrrp(&mut self, ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair>;
-    /// See [`socket::open_unicast`].
+    /// Opens the two sockets for unicast adverts to `local` ([`socket::open_unicast`]).
     fn open_unicast(&mut self, ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair>;
-    /// See [`socket::open_sender`].
+    /// Opens a socket that sends multicast adverts ([`socket::open_sender`]).
     fn open_sender(&mut self, ifindex: u32, group: IpAddr) -> io::Result<Fd>;
-    /// See [`socket::connect_group`].
+    /// Connects a sending socket to its group; false: it failed ([`socket::connect_group`]).
     fn connect_group(&mut self, tx: &Fd, to: &SockAddr) -> bool;
-    /// See [`socket::open_local`].
+    /// Opens a packet socket for adverts from addresses of this host ([`socket::open_local`]).
     fn open_local(&mut self, ifindex: u32, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<Fd>;
-    /// See [`socket::filter_local`].
+    /// Replaces the source addresses of such a socket ([`socket::filter_local`]).
     fn filter_local(&mut self, fd: &Fd, to: Ipv4Addr, sources: &[Ipv4Addr], ah: bool) -> io::Result<()>;
-    /// See [`socket::open_packet`].
+    /// Opens a packet socket that sends Ethernet frames ([`socket::open_packet`]).
     fn open_packet(&mut self) -> io::Result<Fd>;
-    /// As `socket::open_frames`.
+    /// Opens a packet socket for adverts that leave as whole frames (`socket::open_frames`).
     fn open_frames(&mut self) -> io::Result<Fd>;
-    /// See [`socket::send_frames`].
+    /// Sends frames; returns how many left, and the errno of the next one ([`socket::send_frames`]).
     fn send_frames(&mut self, fd: &Fd, ifindex: u32, frames: &[Bytes]) -> (usize, Option<i32>);
-    /// See [`socket::open_unix`].
+    /// Opens a unix stream socket ([`socket::open_unix`]).
     fn open_unix(&mut self) -> io::Result<Fd>;
-    /// See [`socket::send_now`].
+    /// Sends what there is room for, to the connected peer ([`socket::send_now`]).
     fn send_now(&mut self, fd: &Fd, bytes: &[u8]) -> io::Result<usize>;
-    /// See [`socket::open_to`].
+    /// Opens a socket for a peer of `to`'s family ([`socket::open_to`]).
     fn open_to(&mut self, transport: Transport, to: SocketAddr, origin: &Origin<'_>) -> io::Result<Fd>;
-    /// See [`bfd::open_bfd_port`].
+    /// Opens a socket that receives on a UDP port of BFD ([`bfd::open_bfd_port`]).
     fn open_bfd_port(&mut self, v6: bool, port: u16) -> io::Result<Fd>;
-    /// See [`bfd::open_bfd`].
+    /// Opens a socket that sends the packets of one BFD session ([`bfd::open_bfd`]).
     fn open_bfd(&mut self, source: Option<IpAddr>, v6: bool, port: u16, ttl: u8) -> io::Result<Fd>;
-    /// See [`bfd::send_datagram`].
+    /// Sends one datagram without waiting ([`bfd::send_datagram`]).
     fn send_datagram(&mut self, fd: &Fd, bytes: &[u8], to: &SockAddr) -> io::Result<()>;
-    /// See [`netlink::open`].
+    /// Opens the rtnetlink socket; returns the kernel's address as well ([`netlink::open`]).
     fn open_netlink(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
-    /// See [`netlink::open_generic`].
+    /// Opens a generic netlink socket ([`netlink::open_generic`]).
     fn open_generic(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
-    /// See [`netlink::open_netfilter`].
+    /// Opens an nfnetlink socket ([`netlink::open_netfilter`]).
     fn open_netfilter(&mut self) -> io::Result<(Fd, Rc<SockAddr>)>;
-    /// See [`netlink::port`].
+    /// The netlink port of an open socket ([`netlink::port`]).
     fn netlink_port(&mut self, fd: &Fd) -> io::Result<u32>;
-    /// See [`netlink::watch_routes`].
+    /// Subscribes a socket to routes and policy rules that pass `filter` ([`netlink::watch_routes`]).
     fn watch_routes(&mut self, fd: &Fd, filter: &[(u16, u8, u8, u32)]) -> io::Result<()>;
-    /// See [`netlink::drops`].
+    /// The number of messages that the kernel could not queue for a socket ([`netlink::drops`]).
     fn netlink_drops(&mut self, fd: &Fd) -> Option<u32>;
     /// See [`seqpacket::send`]; with one descriptor at most.
     fn send_message(&mut self, fd: &Fd, bytes: &[u8], gift: Option<BorrowedFd<'_>>) -> io::Result<()>;
-    /// See [`seqpacket::recv`].
+    /// Takes one message and its descriptors; `None`: there is none at present ([`seqpacket::recv`]).
     fn recv_message(&mut self, fd: &Fd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>>;
-    /// See [`fifo::usable`].
+    /// Whether a descriptor is a pipe that a write never waits on ([`fifo::usable`]).
     fn usable_fifo(&mut self, fd: &OwnedFd) -> bool;
-    /// See [`fifo::write`].
+    /// Writes a line whole or not at all ([`fifo::write`]).
     fn write_fifo(&mut self, fd: &Fd, line: &[u8]) -> io::Result<()>;
-    /// See [`logfd::stderr`].
+    /// Duplicates standard error ([`logfd::stderr`]).
     fn open_stderr(&mut self) -> io::Result<Fd>;
-    /// See [`logfd::syslog`].
+    /// Opens a datagram socket that is connected to the syslog socket at `path` ([`logfd::syslog`]).
     fn open_syslog(&mut self, path: &str) -> io::Result<Fd>;
     /// The process that started this one.
     fn parent(&self) -> u32;

@@ -65,7 +65,7 @@ impl PidFile {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
-    /// The absolute path.
+    /// The absolute path of the pid file.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Capabilities by number (linux/capability.h).
 pub mod cap {
-    /// Change owners.
+    /// Change the owners of files.
     pub const CHOWN: u32 = 0;
     /// Bypass the permissions of files.
     pub const DAC_OVERRIDE: u32 = 1;
@@ -20,15 +20,15 @@ pub mod cap {
     pub const NET_ADMIN: u32 = 12;
     /// Raw and packet sockets.
     pub const NET_RAW: u32 = 13;
-    /// Lock memory.
+    /// Lock memory beyond `RLIMIT_MEMLOCK`.
     pub const IPC_LOCK: u32 = 14;
     /// Read hidden processes (`/proc` with `hidepid`).
     pub const SYS_PTRACE: u32 = 19;
-    /// Real-time priority.
+    /// Take a real-time priority.
     pub const SYS_NICE: u32 = 23;
 }
 
-/// `_LINUX_CAPABILITY_VERSION_3`.
+/// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits.
 const VERSION: u32 = 0x2008_0522;
 
 #[repr(C)]
@@ -107,9 +107,9 @@ mod fs {
     pub(super) const MAKE: u64 = 1 << 4 | 0xf << 6 | 1 << 11 | 1 << 12;
     /// Removing a file and making a pipe: bits 5 and 10.
     pub(super) const PIPES: u64 = 1 << 5 | 1 << 10;
-    /// Version 2.
+    /// To link or rename into another directory, from ABI version 2 of Landlock on.
     pub(super) const REFER: u64 = 1 << 13;
-    /// Version 3.
+    /// To truncate a file, from ABI version 3 of Landlock on.
     pub(super) const TRUNCATE: u64 = 1 << 14;
 }
 

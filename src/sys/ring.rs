@@ -35,7 +35,7 @@ const SPARE: usize = 8;
 /// Why there is no ring: the cause and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoRing {
-    /// The text.
+    /// Why there is no ring, and the remedy, as a sentence.
     pub why: String,
     /// It may pass: there was no memory, or too much of it is locked.
     pub for_memory: bool,
@@ -94,7 +94,7 @@ impl<T: Copy> Ring<T> {
         Ok(ring)
     }
 
-    /// Submission entries.
+    /// The number of entries of the submission queue.
     pub fn entries(&self) -> u32 {
         self.io.params().sq_entries()
     }
@@ -116,7 +116,7 @@ impl<T: Copy> Ring<T> {
         )
     }
 
-    /// Operations in flight.
+    /// The number of operations that have not completed.
     pub fn in_flight(&self) -> usize {
         self.ops.len()
     }

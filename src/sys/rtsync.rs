@@ -13,7 +13,7 @@ pub fn ask(request: &[u8], tell: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()
     ask_of(Whom::Route, request, tell)
 }
 
-/// As [`ask`], of any.
+/// As [`ask`], of the netlink family `whom`.
 pub fn ask_of(whom: Whom, request: &[u8], tell: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
     let (fd, to) = netlink::open_quiet(whom)?;
     let f = fd.as_raw_fd();

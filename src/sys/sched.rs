@@ -25,7 +25,7 @@ pub struct Wanted {
     pub nice: Option<i8>,
     /// `RLIMIT_RTTIME`, microseconds; `None`: unlimited, as far as we may raise it, so that a long operation never kills the daemon.
     pub rttime: Option<u64>,
-    /// CPUs; empty: all.
+    /// Numbers of the CPUs to run on; empty: all.
     pub cpus: Vec<u16>,
 }
 

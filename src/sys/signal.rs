@@ -23,18 +23,18 @@ pub const TAKEN: [i32; 11] = [
     63,
     64,
 ];
-/// SIGTERM.
+/// SIGTERM, as the byte in the pipe.
 pub const TERM: u8 = libc::SIGTERM as u8;
-/// SIGINT.
+/// SIGINT, as the byte in the pipe.
 pub const INT: u8 = libc::SIGINT as u8;
-/// SIGHUP.
+/// SIGHUP, as the byte in the pipe.
 pub const HUP: u8 = libc::SIGHUP as u8;
-/// SIGUSR1.
+/// SIGUSR1, as the byte in the pipe.
 pub const USR1: u8 = libc::SIGUSR1 as u8;
-/// SIGUSR2.
+/// SIGUSR2, as the byte in the pipe.
 pub const USR2: u8 = libc::SIGUSR2 as u8;
 
-/// SIGQUIT.
+/// SIGQUIT, as the byte in the pipe.
 pub const QUIT: u8 = libc::SIGQUIT as u8;
 /// SIGCHLD, for a process with children.
 pub const CHLD: u8 = libc::SIGCHLD as u8;

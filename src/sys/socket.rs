@@ -93,7 +93,7 @@ impl SockAddr {
         }))
     }
 
-    /// A TCP peer.
+    /// The address of a TCP peer.
     pub fn tcp(addr: SocketAddr) -> SockAddr {
         match addr {
             SocketAddr::V4(a) => SockAddr::of(libc::sockaddr_in {
@@ -155,7 +155,7 @@ pub fn sender(name: &[u8]) -> Option<IpAddr> {
 /// Ancillary data of a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// IPv6: destination.
+    /// IPv6: the destination of the packet.
     pub dst: Option<Ipv6Addr>,
     /// IPv4: destination, where it was asked for.
     pub dst_v4: Option<Ipv4Addr>,
@@ -207,9 +207,9 @@ fn in_addr(a: Ipv4Addr) -> libc::in_addr {
 
 /// The two sockets behind one VRRP socket.
 pub struct Pair {
-    /// Receives.
+    /// The socket that receives.
     pub rx: Fd,
-    /// Sends.
+    /// The socket that sends.
     pub tx: Fd,
 }
 
@@ -463,9 +463,9 @@ pub fn open_unix() -> io::Result<Fd> {
 /// The protocol spoken with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// TCP.
+    /// A TCP stream.
     Tcp,
-    /// UDP.
+    /// UDP datagrams.
     Udp,
     /// ICMP or ICMPv6, by the peer's family. Needs `CAP_NET_RAW`.
     Icmp,
@@ -476,7 +476,7 @@ pub enum Transport {
 pub struct Origin<'a> {
     /// Address; port 0: any.
     pub source: Option<SocketAddr>,
-    /// Interface. Needs `CAP_NET_RAW`.
+    /// The interface that packets leave by; `None`: the routes decide. Needs `CAP_NET_RAW`.
     pub device: Option<&'a str>,
     /// Mark; 0: none. Needs `CAP_NET_ADMIN`.
     pub mark: u32,

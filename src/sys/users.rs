@@ -23,7 +23,7 @@ pub fn user(name: &str) -> Option<(u32, u32)> {
     })
 }
 
-/// Group id.
+/// Group id of the group `name`; `None`: there is none of that name.
 pub fn group(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;
     record(|buf| {

@@ -18,9 +18,9 @@ const MAX_LINKS: usize = 40;
 
 /// A component of the path, open with `O_PATH`.
 pub struct Part<'a> {
-    /// What it is.
+    /// Kind, owner and permissions of the component.
     pub stat: &'a libc::stat,
-    /// Its descriptor.
+    /// An open descriptor of it, valid until the walk continues.
     pub fd: RawFd,
 }
 

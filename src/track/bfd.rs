@@ -4,7 +4,7 @@
 
 use crate::config::model::bfd::BfdInstance;
 
-/// See the module.
+/// A tracked BFD session. It is up while the session is in state Up.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Bfd {
     cfg: BfdInstance,
@@ -16,7 +16,7 @@ impl Bfd {
     pub fn new(cfg: BfdInstance) -> Bfd {
         Bfd { cfg, up: None }
     }
-    /// Its configuration.
+    /// The `bfd_instance` as configured.
     pub fn cfg(&self) -> &BfdInstance {
         &self.cfg
     }

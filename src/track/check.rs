@@ -30,7 +30,7 @@ struct Look {
     line: Vec<u8>,
 }
 
-/// See the module.
+/// A check that kalived makes itself: its times, its verdict, and the look under way.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Check {
     key: TrackKey,
@@ -68,7 +68,7 @@ impl Check {
         let name = cfg.name.clone();
         Check { key, kind, name, cfg, target, flip, due: Instant::default(), look: None, watch: None, count: None }
     }
-    /// Its configuration.
+    /// The `vrrp_check` as configured, or the one that stands for a `vrrp_script`.
     pub fn cfg(&self) -> &VrrpCheck {
         &self.cfg
     }

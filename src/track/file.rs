@@ -8,7 +8,7 @@ use crate::event::Errno;
 use crate::id::{TrackKey, WatchKey};
 use crate::watch::For;
 
-/// See the module.
+/// A tracked file: the watch of the helper, and the number that was read last.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct File {
     key: TrackKey,
@@ -21,11 +21,11 @@ pub struct File {
 }
 
 impl File {
-    /// Not started.
+    /// A tracker that watches nothing yet.
     pub fn new(key: TrackKey, cfg: TrackFile) -> File {
         File { key, cfg, watch: None, value: None, trouble: None, wordy: false }
     }
-    /// Its configuration.
+    /// The `track_file` as configured.
     pub fn cfg(&self) -> &TrackFile {
         &self.cfg
     }
@@ -33,7 +33,7 @@ impl File {
     pub fn value(&self) -> Option<i32> {
         self.value
     }
-    /// What was known before.
+    /// Takes over the number that an earlier process had read.
     pub fn resume(&mut self, value: i32) {
         self.value = Some(value);
     }

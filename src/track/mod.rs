@@ -42,13 +42,13 @@ pub struct Cx<'a> {
     pub now: Now,
     /// The one timer table.
     pub timers: &'a mut Timers,
-    /// Output.
+    /// The effects of the turn.
     pub fx: &'a mut Effects,
-    /// Programs.
+    /// Programs: the scripts that run.
     pub children: &'a mut Children,
-    /// Connections.
+    /// Connections: those of native checks.
     pub conns: &'a mut Conns,
-    /// Files and processes.
+    /// The helper's watches of files and processes.
     pub watches: &'a mut Watches,
 }
 
@@ -82,22 +82,22 @@ const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 /// Kinds of trackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
-    /// `vrrp_script`.
+    /// A `vrrp_script`: a program and its exit status.
     Script,
-    /// `track_file`.
+    /// A `track_file`: the number in a file.
     File,
-    /// `vrrp_track_process`.
+    /// A `vrrp_track_process`: the number of processes.
     Process,
-    /// `vrrp_check`.
+    /// A `vrrp_check`: a check without a program.
     Check,
-    /// `bfd_instance`.
+    /// A `bfd_instance`: the state of a BFD session.
     Bfd,
     /// The quorum of a `virtual_server`.
     VirtualServer,
 }
 
 impl Kind {
-    /// All of them.
+    /// Every kind, in the order of the members.
     pub const ALL: [Kind; 6] = [Kind::Script, Kind::File, Kind::Process, Kind::Check, Kind::Bfd, Kind::VirtualServer];
     /// As in snapshots and sentences.
     pub fn word(self) -> &'static str {
@@ -137,7 +137,7 @@ impl Kind {
 /// The verdict of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
-    /// Nothing yet.
+    /// There is no result yet.
     Waiting,
     /// It is as it should be, or not.
     Up(bool),
@@ -256,13 +256,13 @@ struct Tracker {
 /// A tracker in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackView {
-    /// Its kind.
+    /// The kind of the tracker.
     pub kind: Kind,
     /// Name in the file.
     pub name: Box<str>,
-    /// Its verdict.
+    /// The present verdict.
     pub verdict: Verdict,
-    /// Its program runs.
+    /// A script: its program runs now.
     pub running: bool,
 }
 
@@ -455,7 +455,7 @@ impl Tracks {
     pub fn len(&self) -> usize {
         self.all.len()
     }
-    /// Whether there is none.
+    /// Whether nothing is tracked.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -492,7 +492,7 @@ impl Tracks {
 
     // ---- events; true: the verdict changed ----
 
-    /// `Due::TrackRun`.
+    /// [`Due::TrackRun`]: a run of a script or a check is due, or a delay of a process is over.
     pub fn on_run(&mut self, key: TrackKey, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Script(m) => m.on_run(cx),
@@ -501,7 +501,7 @@ impl Tracks {
             Machine::File(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => false,
         })
     }
-    /// `Due::TrackTimeout`.
+    /// [`Due::TrackTimeout`]: the time of a run is over.
     pub fn on_timeout(&mut self, key: TrackKey, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Script(m) => m.on_timeout(cx),
@@ -509,7 +509,7 @@ impl Tracks {
             Machine::Process(_) | Machine::File(_) | Machine::Bfd(_) | Machine::VirtualServer(_) => false,
         })
     }
-    /// `GuardEv::ChildExit`.
+    /// The program of a script ended ([`GuardEv::ChildExit`](crate::event::GuardEv::ChildExit)).
     pub fn on_exit(&mut self, key: TrackKey, end: ChildEnd, cx: &mut Cx<'_>) -> bool {
         let changed = self.changed(key, |m| match m {
             Machine::Script(m) => m.on_exit(end, cx),
@@ -521,14 +521,14 @@ impl Tracks {
         }
         changed
     }
-    /// `HelperEv::FileRead`.
+    /// The content of a file arrived ([`HelperEv::FileRead`](crate::event::HelperEv::FileRead)).
     pub fn on_read(&mut self, key: TrackKey, result: Result<&[u8], Errno>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::File(m) => m.on_read(result, cx),
             _ => false,
         })
     }
-    /// `HelperEv::Processes`.
+    /// A number of processes arrived ([`HelperEv::Processes`](crate::event::HelperEv::Processes)).
     pub fn on_count(&mut self, key: TrackKey, count: Result<u32, Errno>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Process(m) => m.on_count(count, cx),
@@ -536,7 +536,7 @@ impl Tracks {
             _ => false,
         })
     }
-    /// `Event::Conn`.
+    /// Something happened on the connection of a check ([`Event::Conn`](crate::event::Event::Conn)).
     pub fn on_stream(&mut self, key: TrackKey, conn: ConnKey, what: Stream<'_>, cx: &mut Cx<'_>) -> bool {
         self.changed(key, |m| match m {
             Machine::Check(m) => m.on_stream(conn, what, cx),

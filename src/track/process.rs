@@ -10,7 +10,7 @@ use crate::id::{TrackKey, WatchKey};
 use crate::timers::Due;
 use crate::watch::For;
 
-/// See the module.
+/// A tracked process: the watch of the helper, the last number, and whether it is within the quorum.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     key: TrackKey,
@@ -22,11 +22,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Not started.
+    /// A tracker that watches nothing yet.
     pub fn new(key: TrackKey, cfg: TrackProcess) -> Process {
         Process { key, cfg, watch: None, count: None, up: None }
     }
-    /// Its configuration.
+    /// The `vrrp_track_process` as configured.
     pub fn cfg(&self) -> &TrackProcess {
         &self.cfg
     }
@@ -34,7 +34,7 @@ impl Process {
     pub fn up(&self) -> Option<bool> {
         self.up
     }
-    /// What was known before.
+    /// Takes over the verdict of an earlier process.
     pub fn resume(&mut self, up: bool) {
         self.up = Some(up);
     }

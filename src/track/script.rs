@@ -42,7 +42,7 @@ struct Run {
     told: bool,
 }
 
-/// See the module.
+/// A tracked script: its command, its times, its verdict, and the run under way.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Script {
     key: TrackKey,
@@ -65,7 +65,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Not started.
+    /// A tracker that runs nothing yet.
     pub fn new(key: TrackKey, cfg: VrrpScript) -> Script {
         let spec = match cfg.script.as_deref() {
             None => Err("it has no `script`".into()),
@@ -101,11 +101,11 @@ impl Script {
             lagging: 0,
         }
     }
-    /// Its configuration.
+    /// The `vrrp_script` as configured.
     pub fn cfg(&self) -> &VrrpScript {
         &self.cfg
     }
-    /// Whether its program runs.
+    /// Whether its program runs now.
     pub fn runs(&self) -> bool {
         self.run.is_some()
     }

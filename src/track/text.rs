@@ -57,7 +57,7 @@ pub fn refused(kind: Kind, name: &str, why: &str) -> Note {
         ),
     )
 }
-/// Nobody tracks it.
+/// A tracker is configured, and nothing tracks it.
 pub fn unused(kind: Kind, name: &str) -> Note {
     note(Level::Warning, format!("Warning - {} {name} is not used", kind.word()))
 }

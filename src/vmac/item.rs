@@ -21,7 +21,7 @@ impl Name {
         name.iter_mut().zip(text.bytes().take(15)).for_each(|(to, from)| *to = from);
         Name(name)
     }
-    /// As text.
+    /// The name as text, without the zeros behind it.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(self.0.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
     }
@@ -43,7 +43,7 @@ impl Item for OwnLink {
 /// The state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stand {
-    /// `IFF_UP`.
+    /// `IFF_UP`: the interface is taken up.
     pub up: bool,
     /// It has our alias.
     pub ours: bool,

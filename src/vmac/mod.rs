@@ -44,7 +44,7 @@ pub const HOST_NAME: &str = "all";
 enum Sort {
     /// It is below an own interface.
     Below,
-    /// `promote_secondaries`.
+    /// `promote_secondaries`: IPv4 addresses stay when the first one of their subnet is removed.
     Promote,
     /// `disable_local_igmp`: of [`HOST`].
     LocalIgmp,
@@ -98,7 +98,7 @@ const OWN_V6: [Set; 6] = [
 /// An own interface that a virtual router wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// The interface.
+    /// The macvlan or ipvlan that is to exist.
     pub link: OwnLink,
     /// Whether it has IPv4 and IPv6 addresses.
     pub families: (bool, bool),
@@ -156,7 +156,7 @@ enum Job {
     Restore,
 }
 
-/// See the module.
+/// The own interfaces of all virtual routers, their state up or down, and the sysctls that they need.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Vmacs {
     links: Reconciler<Name, OwnLink>,
@@ -618,7 +618,7 @@ impl Vmacs {
         self.links.let_go();
         self.stands.let_go();
     }
-    /// See [`Reconciler::freeze`].
+    /// Requests nothing more: another process takes over ([`Reconciler::freeze`]).
     pub fn freeze(&mut self) {
         self.links.freeze();
         self.stands.freeze();

@@ -37,7 +37,7 @@ pub fn knob_not_set(name: &str, knob: Knob, e: Errno) -> Note {
     };
     note(Level::Warning, format!("cannot set {}: {}{help}", knob.sysctl(name), words::errno(e)))
 }
-/// Another program deleted one.
+/// Another program deleted or renamed an own interface.
 pub fn deleted(name: &str) -> Note {
     note(Level::Warning, format!("interface {name} was deleted by another program, or renamed; making it again"))
 }

@@ -34,7 +34,7 @@ impl Item for AddrSpec {
 /// Outcome of a request that is to be handled; never [`reconcile::Outcome::Gone`].
 pub type Outcome = reconcile::Outcome<AddrId, VrKey>;
 
-/// See the module.
+/// All virtual addresses, wanted and held, and the requests for them. The world has one for all virtual routers.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Addresses(Reconciler<AddrId, AddrSpec>);
 
@@ -97,7 +97,7 @@ impl Addresses {
     pub fn let_go(&mut self) {
         self.0.let_go();
     }
-    /// See [`Reconciler::freeze`].
+    /// Requests nothing more: another process takes over ([`Reconciler::freeze`]).
     pub fn freeze(&mut self) {
         self.0.freeze();
     }

@@ -22,7 +22,7 @@ pub enum Reject {
     Length,
     /// IPv4 header with a wrong version, header length or checksum.
     IpHeader,
-    /// IPv4 fragment.
+    /// An IPv4 fragment: part of a packet.
     Fragment,
     /// Not IP protocol 112; with AH neither that nor 51.
     Protocol,
@@ -32,13 +32,13 @@ pub enum Reject {
     Version,
     /// Not an advertisement.
     Type,
-    /// Checksum.
+    /// The VRRP checksum is wrong (RFC 9568 §5.2.8), and `old_unicast_checksum` does not accept it.
     Checksum,
     /// No virtual router here has this VRID.
     Vrid,
     /// Another authentication type than the configured one.
     AuthType,
-    /// Another password.
+    /// The password of simple text authentication differs from the configured one (V2).
     AuthData,
     /// V2: not the configured interval. V3: zero.
     Interval,
@@ -60,7 +60,7 @@ pub enum Reject {
     AuthReplay,
     /// Signed with an unknown key.
     AuthKey,
-    /// Not signed.
+    /// No trailer of `auth_hmac`, although its `mode` is `enforce`.
     AuthMissing,
     /// Signed too long ago, or by a clock that differs too much from this router's.
     AuthStale,
@@ -152,7 +152,7 @@ impl From<Bad> for Reject {
 pub struct Unicast<'a> {
     /// The address that peers send to: our own.
     pub local: IpAddr,
-    /// Configured peers.
+    /// The configured unicast peers; empty: adverts are multicast.
     pub peers: &'a [Peer],
     /// Adverts of other sources are dropped.
     pub check_source: bool,
@@ -163,15 +163,15 @@ pub struct Unicast<'a> {
 /// The configuration that an advert is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile<'a> {
-    /// Family.
+    /// The address family of the virtual router.
     pub family: Family,
-    /// Configured version.
+    /// The configured VRRP version.
     pub version: Version,
-    /// Configured virtual router.
+    /// The VRID of the virtual router.
     pub vrid: u8,
     /// Configured authentication; V2 only.
     pub auth: &'a Auth,
-    /// Configured interval.
+    /// The configured advertisement interval. V2 requires the same of the sender.
     pub advert_int: Duration,
     /// The content of a V3 checksum over IPv4.
     pub checksum: ChecksumMode,
@@ -195,16 +195,16 @@ pub struct Profile<'a> {
     pub known: Option<IpAddr>,
     /// `skip_check_adv_addr`: another V2 address list is reported and used, not dropped.
     pub skip_check_adv_addr: bool,
-    /// `auth_hmac`.
+    /// `auth_hmac`: how signatures are verified; `None`: adverts are not signed with it.
     pub hmac: Option<&'a Hmac>,
     /// The wall clock, for the time in signatures.
     pub wall: Wall,
 }
 
-/// An accepted advert.
+/// An advert that passed every check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Heard {
-    /// Sender.
+    /// The source address of the packet.
     pub src: IpAddr,
     /// 0: the sender stops being Master.
     pub priority: u8,
@@ -267,11 +267,11 @@ pub fn peek_vrid(family: Family, meta: &RxMeta, bytes: &[u8]) -> Result<u8, Reje
 /// The sender's data in any advert, also a refused one: only for the detection of another Master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Glimpse {
-    /// 0..=15.
+    /// The version field of the advert, 0..=15.
     pub version: u8,
     /// 0: the sender stops being Master.
     pub priority: u8,
-    /// The sender's interval.
+    /// The advertisement interval in the advert.
     pub interval: Duration,
     /// The address list is empty.
     #[serde(default)]

@@ -79,7 +79,7 @@ struct Lane {
     burst: (usize, Duration),
 }
 
-/// See the module.
+/// The outstanding announcements of all addresses, in one lane for each interface. The world has one for all virtual routers.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Announcer {
     lanes: BTreeMap<u32, Lane>,

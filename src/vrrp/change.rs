@@ -10,17 +10,17 @@ use core::fmt;
 /// The subject of a change, by name in the file. A virtual router and a sync group may have the same name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Subject {
-    /// `vrrp_instance`.
+    /// A `vrrp_instance`, by name.
     Instance(String),
-    /// `vrrp_sync_group`.
+    /// A `vrrp_sync_group`, by name.
     Group(String),
-    /// `virtual_server`.
+    /// A `virtual_server`, by the name that log lines use.
     VirtualServer(String),
-    /// `real_server`.
+    /// A `real_server` of one virtual server.
     RealServer {
-        /// Its name.
+        /// The real server as log lines name it: `[10.77.0.11]:tcp:80`.
         server: String,
-        /// Its `virtual_server`.
+        /// The virtual server as log lines name it.
         of: String,
     },
 }
@@ -35,7 +35,7 @@ impl Subject {
             Subject::RealServer { .. } => "RS",
         }
     }
-    /// Its name.
+    /// The name in messages; of a real server without that of its virtual server.
     pub fn name(&self) -> &str {
         match self {
             Subject::Instance(name) | Subject::Group(name) | Subject::VirtualServer(name) => name,
@@ -101,17 +101,17 @@ impl What {
     }
 }
 
-/// One change.
+/// One change of a subject, as log lines, notify scripts, pipes and mails report it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Change {
-    /// The subject.
+    /// Whose state or priority changed.
     pub who: Subject,
-    /// The kind.
+    /// The new state, or another kind of change.
     pub what: What,
     /// The effective priority; 0 for a subject without one.
     pub priority: u8,
     /// The cause, as text; may be empty.
     pub cause: String,
-    /// The time.
+    /// When the state changed.
     pub at: Now,
 }

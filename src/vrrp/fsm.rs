@@ -33,7 +33,7 @@ pub enum State {
 }
 
 impl State {
-    /// All, in table order.
+    /// Every state, in the order of the table's rows.
     pub const ALL: [State; 4] = [State::Init, State::Backup, State::Master, State::Fault];
 
     /// The word in log lines: "Entering MASTER STATE".
@@ -58,7 +58,7 @@ pub enum Input {
     Fail,
     /// The daemon stops.
     Shutdown,
-    /// Master_Down_Timer fired.
+    /// Master_Down_Timer expired.
     MasterDown,
     /// Advert with priority 0: its sender stops being Master.
     RxZero,
@@ -81,7 +81,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// All, in table order.
+    /// Every input, in the order of the table's columns.
     pub const ALL: [Input; 14] = [
         Input::Start,
         Input::StartOwner,
@@ -103,7 +103,7 @@ impl Input {
 /// The action beside the change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Act {
-    /// Nothing.
+    /// No action beside the change of state, if there is one.
     Ignore,
     /// The own interval applies again; Master_Down_Timer := Master_Down_Interval.
     Listen,
@@ -137,12 +137,12 @@ pub enum Act {
     Wish,
 }
 
-/// One cell.
+/// One cell of the table: what a state does with an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Step {
-    /// State afterwards.
+    /// The state afterwards.
     pub next: State,
-    /// The action.
+    /// The action that goes with the change of state.
     pub act: Act,
     /// The section of RFC 9568, or our rule.
     pub rule: &'static str,

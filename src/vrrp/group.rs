@@ -31,15 +31,15 @@ pub enum Standing {
     Faulty,
     /// Backup. `willing`: Master_Down_Timer ran out since the last advert of a Master.
     Backup {
-        /// See above.
+        /// Master_Down_Timer expired since the last advert of a Master.
         willing: bool,
     },
     /// Backup that follows no Master, in a group that is Master. `willing`: as above.
     Joining {
-        /// See above.
+        /// Master_Down_Timer expired since the last advert of a Master.
         willing: bool,
     },
-    /// Master.
+    /// In state Master.
     Master,
 }
 
@@ -103,15 +103,15 @@ impl Tally {
 /// The aim of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
-    /// All are in FAULT.
+    /// All members enter FAULT.
     Fault,
-    /// All are Backup.
+    /// All members are Backup.
     Backup,
-    /// All become Master.
+    /// All members become Master.
     Master,
     /// All are Master; members that were added since join them.
     Join,
-    /// All start.
+    /// Every member starts; none runs yet.
     Start,
 }
 
@@ -142,11 +142,11 @@ pub fn decide(t: &Tally) -> Option<Aim> {
 pub enum Order {
     /// Enter FAULT because of another member.
     Fault,
-    /// Start.
+    /// Leave Initialize or FAULT as Backup; if all members own their addresses, as Master.
     Start,
     /// Start, while the others are Master.
     StartJoining,
-    /// Become Master.
+    /// Become Master and advertise at once.
     Claim,
     /// Leave Master and become Backup.
     Resign,

@@ -16,7 +16,7 @@ use core::net::IpAddr;
 const MARKS: usize = 16;
 const SECOND: u64 = 1_000_000_000;
 
-/// How freshness is checked.
+/// How it is checked that a signed advert is new (`anti_replay`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
     /// Within this number of seconds of the clock, and newer than the last.

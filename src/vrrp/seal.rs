@@ -21,12 +21,12 @@ use std::collections::VecDeque;
 /// If the wall clock differs by more than this from the time by the monotonic clock, it was set.
 const STEP: i128 = 100_000_000;
 
-/// How adverts are signed.
+/// The signature of a virtual router's adverts, with its key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Signing {
-    /// Unsigned.
+    /// Adverts are sent as they are: no authentication, or a password (V2).
     None,
-    /// AH.
+    /// AH with HMAC-MD5-96 (RFC 2338), with this key.
     Ah([u8; 8]),
     /// `auth_hmac`: key id, key, replay mode.
     Hmac(u8, Vec<u8>, Mode),
@@ -97,9 +97,9 @@ impl Signing {
 /// What sequences count: those of one kind mean nothing for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
-    /// AH.
+    /// The 32-bit sequence numbers of AH.
     Ah,
-    /// `auth_hmac`.
+    /// The 64-bit sequences of `auth_hmac`.
     Hmac,
 }
 

@@ -24,9 +24,9 @@ const PACE: u32 = 3;
 pub struct Sender {
     /// The source of its adverts.
     pub addr: IpAddr,
-    /// The first.
+    /// When the first advert of this sender arrived.
     pub first: Now,
-    /// The last.
+    /// When the last advert arrived.
     pub last: Now,
     /// The content of the last one; `None`: it could not be read.
     pub says: Option<Glimpse>,
@@ -58,24 +58,24 @@ pub struct Own {
     pub active: bool,
     /// Whether it is Master; otherwise it follows one.
     pub master: bool,
-    /// Its interval.
+    /// Its own advertisement interval.
     pub interval: Duration,
     /// Intervals without an advert after which a Master counts as gone.
     pub adverts: u32,
 }
 
-/// A second Master.
+/// The condition DUAL_MASTER: a second Master, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Dual {
     /// The other router: beside this one, or beside the Master that this one follows.
     pub with: IpAddr,
-    /// Since when.
+    /// When the second Master was first detected.
     pub since: Now,
     /// The condition ends at this time, unless a further advert is received.
     pub until: Instant,
 }
 
-/// See the module.
+/// The table of senders of one virtual router, at most [`MOST`], and the present [`Dual`], if there is one.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Senders {
     all: Vec<Sender>,
@@ -96,7 +96,7 @@ impl Senders {
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
-    /// The second Master.
+    /// The present second Master; `None`: there is none.
     pub fn dual(&self) -> Option<Dual> {
         self.dual
     }

@@ -42,7 +42,7 @@ pub fn still_fault(name: &str, reasons: &str) -> Note {
 pub fn waits(name: &str, what: &str) -> Note {
     note(Level::Info, format!("({name}) not started: {what}"))
 }
-/// Stopped by request.
+/// The daemon stops, and with it a virtual router that was in the state `was`.
 pub fn stopped(name: &str, was: State) -> Note {
     note(Level::Notice, format!("({name}) Stopped; was {}", was.word()))
 }
@@ -115,7 +115,7 @@ pub fn same_address(name: &str, from: IpAddr) -> Note {
         ),
     )
 }
-/// Two owners.
+/// A second router sends adverts with priority 255, of an address owner.
 pub fn two_owners(name: &str, from: IpAddr) -> Note {
     note(
         Level::Error,
@@ -175,7 +175,7 @@ pub fn flapping(name: &str, from: IpAddr, held: Duration) -> Note {
         ),
     )
 }
-/// `preempt_delay` runs.
+/// `preempt_delay` runs for `d`.
 pub fn preempt_delay(name: &str, d: Duration) -> Note {
     note(Level::Info, format!("({name}) start preempt delay ({}.{:06})", d.as_secs(), d.subsec_micros()))
 }
@@ -196,15 +196,15 @@ pub fn resumes(name: &str, silent: Duration) -> Note {
 pub fn cold(name: &str, why: &str) -> Note {
     note(Level::Warning, format!("({name}) starts anew: {why}"))
 }
-/// See [`cold`].
+/// A reason for [`cold`]: a value of the snapshot is out of its range.
 pub const SNAPSHOT_SENSELESS: &str = "what the process before left makes no sense";
-/// See [`cold`].
+/// A reason for [`cold`]: a former Master sent nothing for longer than peers wait.
 pub fn silent_too_long(silent: Duration, limit: Duration) -> String {
     format!("was Master, but silent for {}; after {} a peer takes over", span(silent), span(limit))
 }
-/// See [`cold`].
+/// A reason for [`cold`]: VRID, interface or family differs from the configuration.
 pub const ANOTHER_ROUTER: &str = "what the process before left is of another VRID, interface or family";
-/// See [`cold`].
+/// A reason for [`cold`]: the interface of a former Master has another index, or does not exist.
 pub const ANOTHER_INTERFACE: &str = "was Master, but its interface is gone or another one now";
 /// Addresses of the previous process that the configuration does not have any more.
 pub fn dropped_addresses(n: usize) -> Note {
@@ -259,16 +259,16 @@ pub fn fixed_taken(addr: IpAddr, prefix: u8, dev: &str, by: Doer) -> Note {
         format!("static address {addr}/{prefix} on {dev} was removed by {}; putting it back", words::by(by)),
     )
 }
-/// `vrrp_startup_delay`, `vrrp_delay_after_boot`.
+/// `vrrp_startup_delay` or `vrrp_delay_after_boot` runs for `wait`: the virtual routers start later.
 pub fn held_back(wait: Duration) -> Note {
     note(Level::Notice, format!("Delaying startup for {}: nothing is sent, and adverts are not heeded", span(wait)))
 }
-///
+/// The signature of an advert is fresh, but more than half of `time_window` away from this clock.
 pub fn clocks_apart(name: &str, from: IpAddr) -> Note {
     let what = "was signed by a clock that differs from ours by more than half of time_window; accepted. Look at the time on both";
     note(Level::Warning, format!("({name}) advert from {from} {what}"))
 }
-///
+/// An advert has the old checksum of unicast adverts and was accepted.
 pub fn old_checksum(name: &str, from: IpAddr) -> Note {
     let what = "has the old checksum of unicast adverts; accepted. Should it not accept ours: old_unicast_checksum";
     note(Level::Warning, format!("({name}) advert from {from} {what}"))
@@ -352,7 +352,7 @@ pub fn strangers(names: &[String]) -> Note {
         ),
     )
 }
-/// A tracked interface.
+/// A tracked interface went up or down.
 pub fn link_state(name: &str, up: bool) -> Note {
     note(Level::Notice, format!("Netlink reports {name} {}", if up { "up" } else { "down" }))
 }
@@ -360,7 +360,7 @@ pub fn link_state(name: &str, up: bool) -> Note {
 pub fn link_known(name: &str, there: bool) -> Note {
     note(Level::Notice, format!("Interface {name} {}", if there { "added" } else { "deleted" }))
 }
-/// Netlink lost messages.
+/// Netlink messages were lost, and the kernel's state is read again.
 pub fn netlink_lost() -> Note {
     note(Level::Warning, "netlink messages were lost; reading all interfaces and addresses again".into())
 }

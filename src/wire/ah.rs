@@ -11,7 +11,7 @@ use core::net::Ipv4Addr;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 
-/// IP protocol number.
+/// IP protocol number of the Authentication Header.
 pub const PROTO: u8 = 51;
 /// Bytes of the header with its check value.
 pub const LEN: usize = 24;
@@ -19,12 +19,12 @@ const ICV: usize = 12;
 /// Length field: 32-bit words less two.
 const WORDS: u8 = (LEN / 4 - 2) as u8;
 
-/// What the header says.
+/// The fields of a received Authentication Header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Security parameters index: the sender's address.
     pub spi: Ipv4Addr,
-    /// Sequence number.
+    /// Sequence number, by which a replay is recognised.
     pub sequence: u32,
 }
 

@@ -40,13 +40,13 @@ impl State {
 
 /// Diagnostic codes that this system sends (RFC 5880 §4.1). Received ones are any number: an unknown one is no reason to discard.
 pub mod diag {
-    /// No Diagnostic.
+    /// No Diagnostic (RFC 5880 §4.1).
     pub const NONE: u8 = 0;
     /// Control Detection Time Expired.
     pub const EXPIRED: u8 = 1;
     /// Neighbor Signaled Session Down.
     pub const NEIGHBOR: u8 = 3;
-    /// Administratively Down.
+    /// Administratively Down (RFC 5880 §4.1).
     pub const ADMIN: u8 = 7;
 
     /// The name of a code.
@@ -71,7 +71,7 @@ pub mod diag {
 pub struct Packet {
     /// Why the sender's session last left Up.
     pub diag: u8,
-    /// The sender's state.
+    /// State of the sender's session.
     pub state: State,
     /// P: an answer with F is expected.
     pub poll: bool,
@@ -115,7 +115,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// All of them.
+    /// Every reason, in the order of the checks.
     pub const ALL: [Refused; 7] = [
         Refused::Version,
         Refused::Length,
@@ -195,7 +195,7 @@ pub fn peek_yours(bytes: &[u8]) -> Option<u32> {
 }
 
 impl Packet {
-    /// The datagram.
+    /// The packet as the payload of a datagram.
     pub fn encode(&self) -> [u8; LEN] {
         let flag = |on: bool, n: u8| u8::from(on) << n;
         let mut out = [0; LEN];

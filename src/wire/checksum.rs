@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct Sum(u64);
 
 impl Sum {
-    /// Adds bytes.
+    /// Adds bytes as 16-bit words in network order; an odd last byte is padded with zero.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Sum {
         let mut words = bytes.chunks_exact(2);

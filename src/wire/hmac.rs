@@ -26,16 +26,16 @@ const HMAC_SHA256_128: u8 = 1;
 pub struct Context {
     /// VRRP version, 2 or 3.
     pub version: u8,
-    /// Virtual router.
+    /// VRID of the advert.
     pub vrid: u8,
-    /// Sender.
+    /// Source address of the packet.
     pub src: IpAddr,
 }
 
 /// A trailer before its signature was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// Which key.
+    /// Id of the key, 1..=255.
     pub key_id: u8,
     /// Seconds since 1970 in the upper half, then 1/65536 s, then a counter.
     pub sequence: u64,

@@ -12,13 +12,13 @@ pub const HEADER: usize = 20;
 /// What an IPv4 header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Source.
+    /// Source address.
     pub src: Ipv4Addr,
-    /// Destination.
+    /// Destination address.
     pub dst: Ipv4Addr,
     /// Time to live.
     pub ttl: u8,
-    /// Protocol number.
+    /// Protocol number of the payload.
     pub proto: u8,
     /// DSCP and ECN.
     pub tos: u8,

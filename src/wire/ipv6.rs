@@ -13,15 +13,15 @@ pub const HEADER: usize = 40;
 /// What an IPv6 header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Source.
+    /// Source address.
     pub src: Ipv6Addr,
-    /// Destination.
+    /// Destination address.
     pub dst: Ipv6Addr,
-    /// Hop limit.
+    /// Hop limit, 0..=255.
     pub hop_limit: u8,
     /// Protocol number of what follows, an extension header included.
     pub next_header: u8,
-    /// Traffic class.
+    /// Traffic class: DSCP and ECN.
     pub class: u8,
 }
 

@@ -17,7 +17,7 @@ const TEXT: usize = 998;
 /// A whole reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// 200..=599.
+    /// Reply code, 200..=599.
     pub code: u16,
     /// Its last line, for people: printable, at most [`LINE`] bytes.
     pub text: String,
@@ -28,14 +28,14 @@ pub struct Reply {
 pub enum Bad {
     /// A line without an end within [`LINE`].
     LongLine,
-    /// More than [`LINES`] lines.
+    /// A reply of more than [`LINES`] lines.
     ManyLines,
     /// No `<digit><digit><digit>` and space or hyphen; or another code within one reply.
     NoReply,
 }
 
 impl Bad {
-    /// For people.
+    /// The error as text for the log.
     pub fn why(self) -> &'static str {
         match self {
             Bad::LongLine => "a line of its reply is longer than 512 bytes",
@@ -105,7 +105,7 @@ fn printable(line: &[u8]) -> String {
     line.iter().map(|b| if (32..127).contains(b) { char::from(*b) } else { '?' }).collect()
 }
 
-/// `HELO`.
+/// The command `HELO` with this name.
 pub fn helo(name: &str) -> Bytes {
     command("HELO ", name, "")
 }
@@ -113,15 +113,15 @@ pub fn helo(name: &str) -> Bytes {
 pub fn mail_from(address: &str) -> Bytes {
     command("MAIL FROM:<", address, ">")
 }
-/// `RCPT TO`.
+/// The command `RCPT TO` with this recipient.
 pub fn rcpt_to(address: &str) -> Bytes {
     command("RCPT TO:<", address, ">")
 }
-/// `DATA`.
+/// The command `DATA`.
 pub fn data() -> Bytes {
     Bytes::from_static(b"DATA\r\n")
 }
-/// `QUIT`.
+/// The command `QUIT`.
 pub fn quit() -> Bytes {
     Bytes::from_static(b"QUIT\r\n")
 }
@@ -147,16 +147,16 @@ fn mailbox(word: &str) -> &str {
     }
 }
 
-/// What a message says.
+/// The header fields and the text of a mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// `Date`, in UTC.
+    /// Header field `Date`, in UTC.
     pub at: Wall,
-    /// `From`.
+    /// Header field `From`.
     pub from: &'a str,
-    /// `To`.
+    /// Header field `To`: the recipients.
     pub to: &'a [Box<str>],
-    /// `Subject`.
+    /// Header field `Subject`.
     pub subject: &'a str,
     /// Text, lines ended by `\n`.
     pub body: &'a str,

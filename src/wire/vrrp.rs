@@ -32,15 +32,15 @@ const ADVERTISEMENT: u8 = 1;
 /// The first eight bytes, whatever version and type they are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fixed {
-    /// 0..=15.
+    /// Version field, 0..=15.
     pub version: u8,
     /// Message type, 0..=15.
     pub kind: u8,
-    /// Virtual router.
+    /// Virtual Router Identifier.
     pub vrid: u8,
     /// 0 is a farewell, 255 the address owner.
     pub priority: u8,
-    /// Addresses that follow.
+    /// The number of addresses that follow, as the field says.
     pub count: u8,
     /// Version 2: authentication type and interval. Version 3: reserved nibble and interval.
     pub word: [u8; 2],
@@ -71,7 +71,7 @@ impl Fixed {
 /// A well-formed advert. Borrows from the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advert<'a> {
-    /// Version.
+    /// Version of the protocol, 2 or 3.
     pub version: Version,
     /// Virtual router, 0 included: nobody can configure that one.
     pub vrid: u8,
@@ -90,7 +90,7 @@ pub struct Advert<'a> {
 pub struct AuthField {
     /// 0 none, 1 password, 2 AH.
     pub kind: u8,
-    /// Eight bytes.
+    /// Authentication data, eight bytes: of type 1 the password.
     pub data: [u8; AUTH_DATA],
 }
 
@@ -116,11 +116,11 @@ impl<'a> Addrs<'a> {
             Family::V6 => array::<16>(c, 0).ok().map(|a| IpAddr::V6(Ipv6Addr::from(a))),
         })
     }
-    /// How many, 0..=255.
+    /// The number of addresses, 0..=255.
     pub fn len(self) -> usize {
         self.bytes.len() / addr_len(self.family)
     }
-    /// Whether there is none.
+    /// Whether the list has no address.
     pub fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }
@@ -245,7 +245,7 @@ pub struct AdvertSpec<'a> {
     pub family: Family,
     /// V2 with IPv4 only; `lower.rs` sees to that.
     pub version: Version,
-    /// 1..=255.
+    /// Virtual Router Identifier, 1..=255.
     pub vrid: u8,
     /// 0 for a farewell.
     pub priority: u8,
@@ -267,7 +267,7 @@ pub struct AdvertSpec<'a> {
 /// Where the packet of a unicast advert differs from one to the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToPeer {
-    /// `unicast_ttl`.
+    /// TTL or hop limit of the packet (`unicast_ttl`).
     pub ttl: u8,
     /// `old_unicast_checksum`: the destination that a v3 checksum over IPv4 is made with, in place of the peer's address.
     pub summed: Option<IpAddr>,

@@ -55,7 +55,7 @@ impl World {
     pub(super) fn bfd_farewell(&mut self, now: Now, fx: &mut Effects) {
         bfd!(self, now, fx, |b, cx| b.farewell(cx));
     }
-    /// Another process takes over.
+    /// Another process takes over: the sessions send on and receive nothing.
     pub(super) fn freeze_bfd(&mut self, now: Now, fx: &mut Effects) {
         bfd!(self, now, fx, |b, cx| b.freeze(cx));
     }

@@ -41,7 +41,7 @@ impl World {
         }
     }
 
-    /// `Due::LinkSettled`.
+    /// [`Due::LinkSettled`]: the state of the interface has lasted, and takes effect.
     pub(super) fn on_link_settled(&mut self, now: Now, ifindex: u32, fx: &mut Effects) {
         if let Some(link) = self.settling.remove(&ifindex) {
             self.on_link(now, link, fx);

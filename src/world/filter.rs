@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// The filter.
+    /// The filter in the kernel for virtual addresses, as it is wanted and as it is known to be.
     pub fn filter(&self) -> &Filter {
         &self.filter
     }

@@ -9,7 +9,7 @@ use crate::effect::STATIC_PROTO;
 use crate::snapshot::Snapshot;
 use crate::vrrp::address::FILE;
 
-/// keepalived's.
+/// The interface of a static address without `dev`, as with keepalived.
 const DEFAULT_INTERFACE: &str = "eth0";
 
 impl World {

@@ -33,7 +33,7 @@ struct Group {
     disputes: u32,
 }
 
-/// All sync groups.
+/// All sync groups, and the group of each virtual router.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Groups {
     all: Arena<GroupMark, Group>,
@@ -58,9 +58,9 @@ impl Groups {
 pub struct GroupView {
     /// Name in the file.
     pub name: String,
-    /// State.
+    /// The state of the group, as the last decision of its members made it.
     pub state: State,
-    /// Since when.
+    /// When the group entered that state.
     pub since: Now,
     /// Names of the members, in file order.
     pub members: Vec<String>,

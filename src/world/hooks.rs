@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    /// Another process takes over.
+    /// Freezes hooks, pipes and mail, after the changes of the turn were passed to them: another process takes over.
     pub(super) fn freeze_hooks(&mut self, now: Now, fx: &mut Effects) {
         self.tell_changes(now, fx);
         notify!(self, now, fx, |n, cx| n.freeze(cx));

@@ -71,7 +71,7 @@ enum Phase {
     Gone,
 }
 
-/// See the module.
+/// All machines of the daemon and their timers. [`World::handle`] takes each input and appends its effects.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub struct World {
     phase: Phase,

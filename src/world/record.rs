@@ -16,7 +16,7 @@ impl World {
         self.tape = Some(Box::new(tape));
     }
 
-    /// What was kept.
+    /// The tape with what was recorded; `None`: nothing is recorded.
     pub fn tape(&self) -> Option<&Tape> {
         self.tape.as_deref()
     }
@@ -33,7 +33,7 @@ impl World {
         }
     }
 
-    /// One input.
+    /// Handles one input: appends its effects to `fx`, and with a tape records both.
     pub fn handle(&mut self, now: Now, event: Event<'_>, fx: &mut Effects) {
         let Some(mut tape) = self.tape.take() else { return self.take_in(now, event, fx) };
         let before = fx.len();

@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// How the routes stand.
+    /// The numbers of wanted and held routes, for the report.
     pub fn routes(&self) -> routes::RoutesView {
         self.routes.view()
     }

@@ -111,7 +111,7 @@ impl World {
         }
     }
 
-    /// `Due::SockRetry`.
+    /// [`Due::SockRetry`]: opens a socket again whose open failed, or closes one that lingers.
     pub(super) fn reopen(&mut self, key: SockKey, fx: &mut Effects) {
         if self.lingering.remove(&key) {
             fx.push(Effect::Sock(SockFx::Close { sock: key }));

@@ -20,19 +20,19 @@ const SUMMARY: usize = 400;
 pub struct View {
     /// Name in the file.
     pub name: String,
-    /// Its key.
+    /// The key in the world: it stays the same over a reload that keeps the router.
     pub vr: VrKey,
-    /// State.
+    /// The state of the VRRP state machine.
     pub state: State,
-    /// Since when.
+    /// When it entered that state.
     pub since: Now,
-    /// Where it speaks.
+    /// Name of the interface of the `vrrp_instance`.
     pub interface: String,
-    /// VRID.
+    /// Virtual Router Identifier, 1..=255.
     pub vrid: u8,
-    /// Family.
+    /// IPv4 or IPv6.
     pub family: Family,
-    /// Priority as advertised.
+    /// The priority in adverts, 0..=255.
     pub effective_priority: u8,
     /// Why it is in FAULT, or what moved its priority; may be empty.
     pub reasons: String,
@@ -42,7 +42,7 @@ pub struct View {
     pub first_wait: Duration,
     /// The Master we follow.
     pub master: Option<IpAddr>,
-    /// Where we send from.
+    /// Source address of its adverts; `None`: it has none.
     pub source: Option<IpAddr>,
     /// Adverts armed in the kernel.
     pub armed: usize,
@@ -50,20 +50,20 @@ pub struct View {
     pub addresses: (usize, usize),
     /// Its addresses in file order, advertised ones first.
     pub vips: Vec<VipView>,
-    /// Counters.
+    /// Counters of adverts, errors and changes of state.
     pub stats: crate::vrrp::instance::Stats,
 }
 
 /// A virtual address as it looks from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VipView {
-    /// The address.
+    /// The address without its prefix.
     pub addr: IpAddr,
-    /// Prefix length.
+    /// Prefix length, 0..=128.
     pub prefix: u8,
     /// The interface it belongs on.
     pub dev: String,
-    /// `virtual_ipaddress`; else `virtual_ipaddress_excluded`.
+    /// True: of `virtual_ipaddress`. False: of `virtual_ipaddress_excluded`.
     pub listed: bool,
     /// Whether the kernel confirmed that it is there.
     pub held: bool,

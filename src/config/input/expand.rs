@@ -283,7 +283,7 @@ impl Reader<'_> {
         self.src.add_link(span, format!("`${name}` is used here"), above)
     }
 
-    /// Built-in names.
+    /// The value of a built-in name; `None`: there is none of that name.
     fn builtin(&mut self, name: &str, args: &str, span: Span) -> Option<String> {
         Some(match name {
             "_PWD" => self.directory_now(),

@@ -53,7 +53,7 @@ pub struct Options<'a> {
     pub strict_include: bool,
     /// Environment variables, for `${_ENV NAME}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// For `${_RANDOM}`.
+    /// Seed of the numbers for `${_RANDOM}`.
     pub seed: u64,
     /// Limits of the input.
     pub limits: Limits,
@@ -65,7 +65,7 @@ impl Default for Options<'_> {
     }
 }
 
-/// The preprocessed text.
+/// The text of a configuration, preprocessed: includes, names and repetitions replaced.
 #[derive(Debug, Default)]
 pub struct Input {
     /// In order. A line never continues in the next chunk.

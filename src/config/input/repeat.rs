@@ -16,7 +16,7 @@ pub(super) struct Repeat {
     saved: Vec<Option<Def>>,
     /// The line to repeat.
     pub(super) line: Span,
-    /// `~SEQ(...)`.
+    /// Position of the word `~SEQ(...)` or `~LST(...)`.
     pub(super) span: Span,
 }
 

@@ -22,7 +22,7 @@ pub use index::find;
 pub enum Scope {
     /// Words that work on text.
     Lexer,
-    /// Top level.
+    /// The top level of a file.
     Root,
     GlobalDefs,
     TrackGroup,
@@ -46,7 +46,7 @@ pub enum Scope {
     RealServer,
     /// TCP_CHECK, PING_CHECK, and what all network checks share.
     NetCheck,
-    /// What all checks share.
+    /// Keywords of every kind of health check.
     AnyCheck,
     HttpCheck,
     Url,
@@ -61,10 +61,10 @@ pub enum Scope {
     Names,
 }
 
-/// What follows a keyword.
+/// The form of the words that follow a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Nothing.
+    /// The keyword stands alone.
     Flag,
     /// Nothing (true), or true/on/yes, false/off/no.
     Bool,
@@ -84,9 +84,9 @@ pub enum Form {
     Choice(&'static [&'static str]),
     /// One of these words, kept as text.
     OneOf(&'static [&'static str]),
-    /// An address.
+    /// An IPv4 or IPv6 address without a prefix.
     Ip,
-    /// One word.
+    /// One word of any content.
     Text,
     /// One word, or nothing, which means this one.
     OptText(&'static str),
@@ -103,7 +103,7 @@ pub enum Form {
 /// What kalived does with a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Works.
+    /// It has the effect that the manual describes.
     Supported,
     /// Known, checked and kept, and without effect for good: the row says why, and so does a message.
     Never,
@@ -111,22 +111,22 @@ pub enum Status {
     Always,
 }
 
-/// One row.
+/// One row of the table: a keyword in one block.
 #[derive(Debug)]
 pub struct Keyword {
-    /// The word.
+    /// The keyword as it stands in the file.
     pub name: &'static str,
     /// What follows, for the parser.
     pub form: Form,
     /// What kalived does with it.
     pub status: Status,
-    /// What follows, for people.
+    /// The words that follow, as the manual shows them.
     pub args: &'static str,
     /// Default, for people; may be empty.
     pub default: &'static str,
     /// Limits that `form` does not say, for people; may be empty.
     pub range: &'static str,
-    /// One sentence or two.
+    /// The description for the manual, one sentence or two.
     pub doc: &'static str,
 }
 
@@ -238,7 +238,7 @@ impl Status {
     pub fn has_effect(self) -> bool {
         matches!(self, Status::Supported | Status::Always)
     }
-    /// For people.
+    /// The status in one or two words, for listings.
     pub fn word(self) -> &'static str {
         match self {
             Status::Supported => "works",

@@ -15,7 +15,7 @@ use core::net::IpAddr;
 /// A value and where it stands.
 pub(super) type At<T> = Option<(T, Span)>;
 
-/// `auth_type`.
+/// The word after `auth_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AuthKind {
     Pass,
@@ -24,7 +24,7 @@ pub(super) enum AuthKind {
     Unknown,
 }
 
-/// `authentication`.
+/// What the block `authentication` says, before it is checked.
 #[derive(Debug, Default)]
 pub(super) struct AuthGiven {
     pub(super) kind: At<AuthKind>,
@@ -39,7 +39,7 @@ pub(super) struct Draft {
     pub(super) name: String,
     /// The keyword and the name.
     pub(super) head: Span,
-    /// True: MASTER.
+    /// `state`: true for MASTER, false for BACKUP.
     pub(super) state: At<bool>,
     pub(super) interface: At<String>,
     pub(super) vrid: At<u8>,
@@ -49,10 +49,10 @@ pub(super) struct Draft {
     pub(super) version: At<i64>,
     pub(super) native_ipv6: Option<Span>,
     pub(super) priority: At<u8>,
-    /// Microseconds.
+    /// `advert_int`, microseconds.
     pub(super) advert_int: At<u64>,
     pub(super) nopreempt: Option<Span>,
-    /// Microseconds.
+    /// `preempt_delay`, microseconds.
     pub(super) preempt_delay: At<u64>,
     pub(super) auth: Option<(AuthGiven, Span)>,
     pub(super) vips: Vec<(Vip, Span)>,

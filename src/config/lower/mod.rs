@@ -40,9 +40,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A name of an interface and where it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceUse {
-    /// As written.
+    /// Name of the interface, as written.
     pub name: String,
-    /// Where.
+    /// Position of the name.
     pub span: Span,
     /// The block that uses it: "vrrp_instance VI_1".
     pub user: String,
@@ -51,11 +51,11 @@ pub struct InterfaceUse {
 /// A statement that messages about the whole configuration refer to: lints, and messages about commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The keyword.
+    /// The keyword of the statement.
     pub word: &'static str,
     /// The word after it; empty: none.
     pub value: Box<str>,
-    /// The keyword.
+    /// Position of the keyword.
     pub span: Span,
 }
 
@@ -83,7 +83,7 @@ pub struct Lowered {
     pub interfaces: Vec<InterfaceUse>,
     /// How much of the file has no effect.
     pub effect: Effect,
-    /// Where its commands stand.
+    /// Positions of the commands, for messages about them.
     pub commands: Vec<CommandAt>,
     /// Names of scripts and checks that something tracks, also where that is not in the configuration for a mistake.
     pub tracked: BTreeSet<Box<str>>,
@@ -201,14 +201,14 @@ struct Cx<'a> {
     regex: Option<(Regex, Option<String>)>,
 }
 
-/// Where a command stands.
+/// The position of a command in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandAt {
-    /// Where its block begins.
+    /// The position of the block that it stands in.
     pub block: Place,
-    /// Its keyword.
+    /// The keyword that the command belongs to.
     pub word: &'static str,
-    /// The command.
+    /// Position of the command.
     pub span: Span,
 }
 

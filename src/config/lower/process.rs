@@ -181,7 +181,7 @@ fn lvs_sync<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt) -> Option<
     Some(sync)
 }
 
-/// `[all] <secs>`.
+/// Reads the arguments `[all] <secs>`; `least` is the smallest number of seconds. `None`: they are wrong, which is reported.
 pub(super) fn extra_garp<'a>(cx: &mut Cx<'a>, k: &'static Keyword, stmt: &'a Stmt, least: i64) -> Option<ExtraGarp> {
     let mut next = 1;
     let first = cx.need(k, stmt, &mut next)?;

@@ -69,7 +69,7 @@ impl<'a> Cx<'a> {
         self.bad_word(k, w, "<ip>[/<len>], default")
     }
 
-    /// `[inet|inet6] <ip>`.
+    /// Reads a gateway, `[inet|inet6] <ip>`. `None`: it is wrong, which is reported.
     fn gateway(&mut self, k: &'static Keyword, line: &'a Stmt, next: &mut usize) -> Option<IpAddr> {
         let mut w = self.need(k, line, next)?;
         if matches!(self.text(w), "inet" | "inet6") {

@@ -121,7 +121,7 @@ impl<'a> Cx<'a> {
         })
     }
 
-    /// `[<from>/]<to>`.
+    /// Reads realms, `[<from>/]<to>`, as one number: `<from>` in the upper 16 bits. `None`: a name is unknown, which is reported.
     pub(super) fn realms(&mut self, line: &'a Stmt, word: Option<&str>) -> Option<u32> {
         let Some(word) = word else { return Some(0) };
         let (from, to) = word.split_once('/').map_or((None, word), |(f, t)| (Some(f), t));

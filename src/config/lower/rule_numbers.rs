@@ -120,7 +120,7 @@ impl<'a> Cx<'a> {
     }
 }
 
-/// `<mark>[/<mask>]`.
+/// Reads `<mark>[/<mask>]`, decimal or with 0x; without a mask all bits count.
 fn mark(word: &str) -> Option<(u32, u32)> {
     let number = |w: &str| match w.strip_prefix("0x").or_else(|| w.strip_prefix("0X")) {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),

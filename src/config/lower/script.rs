@@ -48,7 +48,7 @@ impl<'a> Cx<'a> {
         Some(Box::new(script))
     }
 
-    /// `[<user> [<group>]]`.
+    /// Takes the words `[<user> [<group>]]` from `next` on.
     pub(super) fn user(&mut self, stmt: &'a Stmt, next: &mut usize) -> (Option<Box<str>>, Option<Box<str>>) {
         let mut one = || {
             let found = word(stmt, *next)?;
@@ -59,7 +59,7 @@ impl<'a> Cx<'a> {
         (user, one())
     }
 
-    /// `user`, `script_user`.
+    /// Reads the arguments of `user` or `script_user`; a user is required.
     pub(super) fn run_as(&mut self, k: &Keyword, stmt: &'a Stmt) -> Option<(Box<str>, Option<Box<str>>)> {
         let mut next = 1;
         self.need(k, stmt, &mut next)?;

@@ -17,7 +17,7 @@ use core::time::Duration;
 pub(super) enum Tail {
     /// Take the 5 with a warning, as keepalived does for most numbers.
     Lenient,
-    /// Refuse.
+    /// Refuse the whole value.
     Strict,
 }
 
@@ -127,7 +127,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// In microseconds.
+    /// Reads a time in seconds, as microseconds; with the position of its word.
     pub(super) fn micros(&mut self, k: &Keyword, stmt: &'a Stmt, bad: Bad) -> Option<(u64, Span)> {
         let word = self.arg(k, stmt)?;
         let Form::Secs(min, max) = k.form else { return None };

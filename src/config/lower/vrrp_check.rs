@@ -73,7 +73,7 @@ fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|p| *p != 0 && text.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// `ADDR:PORT`, `[ADDR]:PORT`.
+/// Reads `ADDR:PORT` or `[ADDR]:PORT`; the address is a number, IPv6 in brackets.
 fn endpoint(text: &str) -> Option<SocketAddr> {
     let (addr, number) = text.rsplit_once(':')?;
     let ip = match addr.strip_prefix('[').map(|a| a.strip_suffix(']')) {

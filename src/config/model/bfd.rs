@@ -6,7 +6,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 block! {
-    /// One BFD session.
+    /// One `bfd_instance`: a BFD session with one neighbor.
     pub struct BfdInstance {
         /// At most 31 bytes; unique.
         pub name: Box<str>,

@@ -47,7 +47,7 @@ block! {
     }
 }
 
-/// One check.
+/// One health check of a `real_server`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Intervals, retries and successes.
@@ -76,7 +76,7 @@ pub enum CheckKind {
 }
 
 block! {
-    /// `HTTP_GET` and `SSL_GET`.
+    /// `HTTP_GET` or `SSL_GET`: the pages of a web server.
     pub struct HttpCheck {
         pub virtualhost: Option<Box<str>> => "virtualhost",
         pub http_protocol: HttpProtocol = HttpProtocol::V10 => "http_protocol",
@@ -84,13 +84,13 @@ block! {
         pub fast_recovery: bool => "fast_recovery",
         pub tls_compliant: bool => "tls_compliant",
         pub verify: bool => "verify",
-        /// At least one.
+        /// The `url` blocks, requested in turn; at least one.
         pub urls: Vec<Url>,
     }
 }
 
 block! {
-    /// One page.
+    /// One `url` of an HTTP_GET or SSL_GET: a page that must be answered as required.
     pub struct Url {
         pub path: Option<Box<str>> => "path",
         /// `digest`: MD5 of the body.
@@ -107,7 +107,7 @@ block! {
 block! {
     /// What the body must or must not match.
     pub struct Regex {
-        /// PCRE2 text.
+        /// The pattern, in the syntax of PCRE2; `None`: the body is not compared.
         pub pattern: Option<Box<str>>,
         /// `regex_no_match`: it must not match.
         pub no_match: bool,
@@ -121,7 +121,7 @@ block! {
 }
 
 block! {
-    /// `SMTP_CHECK`.
+    /// `SMTP_CHECK`: a dialogue with a mail server.
     pub struct SmtpCheck {
         pub helo_name: Option<Box<str>> => "helo_name",
         /// `host` blocks: more targets.
@@ -130,7 +130,7 @@ block! {
 }
 
 block! {
-    /// `DNS_CHECK`.
+    /// `DNS_CHECK`: a query for `name` of the type `query`, by default SOA.
     pub struct DnsCheck {
         /// `name`; empty: the root.
         pub name: Box<str>,
@@ -139,7 +139,7 @@ block! {
 }
 
 block! {
-    /// `MISC_CHECK`.
+    /// `MISC_CHECK`: a command whose exit status is the result.
     pub struct MiscCheck {
         pub misc_path: Option<Box<Script>> => "misc_path",
         pub misc_timeout: Option<Duration> => "misc_timeout",
@@ -148,7 +148,7 @@ block! {
 }
 
 block! {
-    /// `UDP_CHECK`.
+    /// `UDP_CHECK`: a datagram, and what its reply must be.
     pub struct UdpCheck {
         /// `payload`; `None`: 32 bytes of text.
         pub payload: Option<Vec<u8>>,
@@ -160,7 +160,7 @@ block! {
 }
 
 block! {
-    /// `FILE_CHECK`.
+    /// `FILE_CHECK`: the name of a `track_file`, and how its number counts.
     pub struct FileCheck {
         pub track_file: Option<Box<str>> => "track_file",
         pub weight: Option<Weight> => "weight",
@@ -168,7 +168,7 @@ block! {
 }
 
 block! {
-    /// `BFD_CHECK`.
+    /// `BFD_CHECK`: a BFD session, by the name of its `bfd_instance`.
     pub struct BfdCheck {
         pub name: Option<Box<str>> => "name",
     }

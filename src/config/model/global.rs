@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 /// A named pipe that events are written to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fifo {
-    /// Its path.
+    /// Absolute path of the named pipe.
     pub path: Box<str>,
-    /// Owner; `None`: root.
+    /// Name of the owner; `None`: root.
     pub user: Option<Box<str>>,
     /// Group; `None`: the owner's.
     pub group: Option<Box<str>>,
@@ -22,56 +22,56 @@ pub struct Fifo {
 /// A user as its programs know it: from the machine's list of users, looked up where the file is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Login {
-    /// User id.
+    /// User id that the entry belongs to.
     pub uid: u32,
-    /// `USER` and `LOGNAME`.
+    /// Name of the user, for the variables `USER` and `LOGNAME`.
     pub name: Box<str>,
-    /// `HOME`.
+    /// The home directory, for the variable `HOME`.
     pub home: Box<str>,
-    /// `SHELL`.
+    /// The login shell, for the variable `SHELL`.
     pub shell: Box<str>,
 }
 
 /// `lvs_timeouts`, in seconds; `None`: the kernel's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LvsTimeouts {
-    /// Idle TCP connections.
+    /// Idle time of established TCP connections.
     pub tcp: Option<u32>,
     /// TCP connections after a FIN.
     pub tcpfin: Option<u32>,
-    /// UDP.
+    /// Idle time of UDP flows.
     pub udp: Option<u32>,
 }
 
-/// `lvs_sync_daemon`.
+/// `lvs_sync_daemon`: the kernel's synchronisation of connections between directors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LvsSync {
-    /// Interface.
+    /// The interface that the synchronisation uses.
     pub interface: Box<str>,
     /// The instance whose state decides master or backup.
     pub instance: Option<Box<str>>,
-    /// 0..=255.
+    /// `id` of the synchronisation, 0..=255; `None`: 0.
     pub id: Option<u8>,
-    /// 1..=65507 bytes.
+    /// `maxlen`: longest packet, 1..=65507 bytes; `None`: the kernel decides.
     pub maxlen: Option<u16>,
-    /// 1..=65535.
+    /// `port`: UDP port, 1..=65535; `None`: 8848.
     pub port: Option<u16>,
-    /// 1..=255.
+    /// `ttl` of multicast packets, 1..=255; `None`: 1.
     pub ttl: Option<u8>,
-    /// Multicast group.
+    /// `group`: the multicast group; `None`: 224.0.0.81.
     pub group: Option<IpAddr>,
 }
 
-/// `[all] <secs>`.
+/// `garp_extra_if` or `vrrp_garp_extra_if`: repeated announcements, `[all] <secs>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraGarp {
     /// On every interface with an address, not only where the MAC address is a virtual one.
     pub all: bool,
-    /// How often; zero: never.
+    /// Interval of the announcements; zero: none are sent.
     pub every: Duration,
 }
 
-/// `lvs_flush_on_stop`.
+/// `lvs_flush_on_stop`: what of the IPVS table is removed at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LvsFlush {
     /// Own entries one by one.
@@ -83,7 +83,7 @@ pub enum LvsFlush {
     Services,
 }
 
-/// `vrrp_rx_bufs_policy`.
+/// `vrrp_rx_bufs_policy`: how keepalived sizes the receive buffer of a VRRP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RxBuffers {
     /// By the MTU of the interface.
@@ -94,12 +94,12 @@ pub enum RxBuffers {
     Bytes(u32),
 }
 
-/// `smtp_server`.
+/// `smtp_server`: the mail server that alerts are sent to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SmtpServer {
-    /// Name or address.
+    /// Name or address of the mail server.
     pub host: Box<str>,
-    /// Default 25.
+    /// TCP port, default 25.
     pub port: u16,
 }
 
@@ -120,11 +120,11 @@ block! {
         pub bfd_process_name: Option<Box<str>> => "bfd_process_name",
         pub use_symlink_paths: bool => "use_symlink_paths",
         pub notification_email_from: Option<Box<str>> => "notification_email_from",
-        /// `smtp_server`.
+        /// `smtp_server`; `None`: no mail is sent.
         pub smtp_server: Option<SmtpServer>,
         pub smtp_helo_name: Option<Box<str>> => "smtp_helo_name",
         pub smtp_connect_timeout: Duration = Duration::from_secs(30) => "smtp_connect_timeout",
-        /// `notification_email`.
+        /// `notification_email`: the recipients of mail.
         pub notification_email: Vec<Box<str>>,
         pub smtp_alert: Option<bool> => "smtp_alert",
         pub smtp_alert_vrrp: Option<bool> => "smtp_alert_vrrp",
@@ -139,14 +139,14 @@ block! {
         pub no_email_faults: bool => "no_email_faults",
         pub default_interface: Option<Box<str>> => "default_interface",
         pub disable_local_igmp: bool => "disable_local_igmp",
-        /// `lvs_timeouts`.
+        /// `lvs_timeouts`: the kernel's timeouts of connections.
         pub lvs_timeouts: LvsTimeouts,
         pub lvs_flush: bool => "lvs_flush",
-        /// `lvs_flush_on_stop`.
+        /// `lvs_flush_on_stop`; default: the daemon's own entries.
         pub lvs_flush_on_stop: LvsFlush,
-        /// `lvs_sync_daemon`.
+        /// `lvs_sync_daemon`; `None`: the synchronisation threads are left alone.
         pub lvs_sync_daemon: Option<LvsSync>,
-        /// `vrrp_garp_extra_if`.
+        /// `vrrp_garp_extra_if`: the default of `garp_extra_if`.
         pub vrrp_garp_extra_if: Option<ExtraGarp>,
         /// `vrrp_iptables`: `None` without the keyword; the names of the chains.
         pub vrrp_iptables: Option<(Box<str>, Box<str>)>,
@@ -160,29 +160,29 @@ block! {
         pub nftables_ipvs_priority: i32 = -1 => "nftables_ipvs_priority",
         pub nftables_ipvs_start_fwmark: u32 = 1000 => "nftables_ipvs_start_fwmark",
         pub vrrp_check_unicast_src: bool => "vrrp_check_unicast_src",
-        /// `notify_fifo`.
+        /// `notify_fifo`: the pipe for all changes; `None`: there is none.
         pub notify_fifo: Option<Fifo>,
         pub notify_fifo_script: Option<Box<Script>> => "notify_fifo_script",
-        /// `vrrp_notify_fifo`.
+        /// `vrrp_notify_fifo`: the pipe for changes of virtual routers and sync groups; `None`: there is none.
         pub vrrp_notify_fifo: Option<Fifo>,
         pub vrrp_notify_fifo_script: Option<Box<Script>> => "vrrp_notify_fifo_script",
-        /// `lvs_notify_fifo`.
+        /// `lvs_notify_fifo`: the pipe for changes of virtual servers and real servers; `None`: there is none.
         pub lvs_notify_fifo: Option<Fifo>,
         pub lvs_notify_fifo_script: Option<Box<Script>> => "lvs_notify_fifo_script",
         pub vrrp_notify_priority_changes: bool => "vrrp_notify_priority_changes",
         pub fifo_write_vrrp_states_on_reload: bool => "fifo_write_vrrp_states_on_reload",
         pub checker_priority: i32 => "checker_priority",
         pub checker_no_swap: bool => "checker_no_swap",
-        /// `checker_rt_priority`.
+        /// `checker_rt_priority`, 1..=99: accepted and not used, because the core makes the health checks.
         pub checker_rt_priority: Option<u8>,
-        /// `checker_cpu_affinity`.
+        /// `checker_cpu_affinity`: accepted and not used, because the core makes the health checks.
         pub checker_cpu_affinity: Cpus,
         pub checker_rlimit_rttime: u64 = 10_000 => "checker_rlimit_rttime" | "checker_rlimit_rtime",
         pub bfd_priority: i32 => "bfd_priority",
         pub bfd_no_swap: bool => "bfd_no_swap",
-        /// `bfd_rt_priority`.
+        /// `bfd_rt_priority`, 1..=99: accepted and not used, because the core runs the BFD sessions.
         pub bfd_rt_priority: Option<u8>,
-        /// `bfd_cpu_affinity`.
+        /// `bfd_cpu_affinity`: accepted and not used, because the core runs the BFD sessions.
         pub bfd_cpu_affinity: Cpus,
         pub bfd_rlimit_rttime: u64 = 10_000 => "bfd_rlimit_rttime" | "bfd_rlimit_rtime",
         pub snmp_socket: Box<str> = "unix:/var/agentx/master".into() => "snmp_socket",
@@ -214,7 +214,7 @@ block! {
         pub lvs_netlink_monitor_rcv_bufs_force: bool => "lvs_netlink_monitor_rcv_bufs_force",
         pub rs_init_notifies: bool => "rs_init_notifies",
         pub no_checker_emails: bool => "no_checker_emails",
-        /// `vrrp_rx_bufs_policy`.
+        /// `vrrp_rx_bufs_policy`: accepted and not used, because every VRRP socket has the same buffer.
         pub vrrp_rx_bufs_policy: Option<RxBuffers>,
         pub vrrp_rx_bufs_multiplier: u32 = 3 => "vrrp_rx_bufs_multiplier",
         pub vrrp_startup_delay: Duration => "vrrp_startup_delay",
@@ -223,7 +223,7 @@ block! {
         pub vrrp_owner_ignore_adverts: bool => "vrrp_owner_ignore_adverts",
         pub vmac_prefix: Box<str> = "vrrp".into() => "vmac_prefix",
         pub vmac_addr_prefix: Option<Box<str>> => "vmac_addr_prefix",
-        /// `umask`.
+        /// `umask`: the permissions that dump files do not have, default 0177.
         pub umask: u16 = 0o177,
         pub random_seed: Option<u32> => "random_seed",
         pub reload_check_config: Option<Box<str>> => "reload_check_config",

@@ -28,13 +28,13 @@ impl InstanceConfig {
 /// altered. A plan predicts these numbers, and a reload reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Routers {
-    /// Continue unchanged.
+    /// Virtual routers that continue unchanged.
     pub kept: usize,
-    /// Continue with changes.
+    /// Virtual routers that continue with changes.
     pub altered: usize,
-    /// Are new.
+    /// Virtual routers that are new.
     pub added: usize,
-    /// Are removed.
+    /// Virtual routers that are removed.
     pub removed: usize,
 }
 

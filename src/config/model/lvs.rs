@@ -25,7 +25,7 @@ choice! {
     pub enum IpFamily { Inet = "inet", Inet6 = "inet6" }
 }
 
-/// Forwarding.
+/// How packets are forwarded to a real server; default NAT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the words of `lb_kind`
 pub enum Method {
@@ -35,7 +35,7 @@ pub enum Method {
     Tun(Tunnel),
 }
 
-/// `type` of TUN.
+/// `type` of TUN: the encapsulation of forwarded packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tunnel {
     /// IP in IP.
@@ -74,7 +74,7 @@ impl Default for Service {
     }
 }
 
-/// What stands in `virtual_server_group`.
+/// One line of a `virtual_server_group`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GroupEntry {
     /// First address, how many follow it, port (0: any).
@@ -83,12 +83,12 @@ pub enum GroupEntry {
     Mark(u32, Option<IpFamily>),
 }
 
-/// `virtual_server_group`.
+/// One `virtual_server_group`: addresses and marks that a virtual server serves together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerGroup {
-    /// Its name.
+    /// Its name, by which a `virtual_server` refers to it.
     pub name: Box<str>,
-    /// In file order.
+    /// The lines of the group, in file order.
     pub entries: Vec<GroupEntry>,
 }
 
@@ -104,7 +104,7 @@ pub struct Pem {
 }
 
 block! {
-    /// `SSL`.
+    /// `SSL`: the certificates and the key of SSL_GET.
     pub struct Ssl {
         /// Content of its files.
         #[serde(default)]
@@ -117,11 +117,11 @@ block! {
 }
 
 block! {
-    /// One service.
+    /// One `virtual_server`: a service, its real servers and the settings that they share.
     pub struct VirtualServer {
         /// Address, mark or group.
         pub service: Service,
-        /// Where it stands.
+        /// Position of the block in the file.
         pub place: Place,
         pub ip_family: Option<IpFamily> => "ip_family",
         /// Defaults of the checks.
@@ -132,7 +132,7 @@ block! {
         pub flags: u8,
         pub hashed: bool => "hashed",
         pub ops: bool => "ops",
-        /// `lb_kind`, `lvs_method`.
+        /// `lb_kind`, or `lvs_method`: the forwarding of real servers that name none; default NAT.
         pub method: Method,
         pub persistence_engine: Option<Box<str>> => "persistence_engine",
         pub persistence_timeout: u32 => "persistence_timeout",
@@ -152,15 +152,15 @@ block! {
         pub weight: i32 = 1 => "weight",
         pub panic_threshold: u8 => "panic_threshold",
         pub slow_start: Duration => "slow_start",
-        /// `sorry_server`.
+        /// `sorry_server`: the server in charge without a quorum.
         pub sorry: Option<Box<Sorry>>,
-        /// In file order.
+        /// The real servers, in file order.
         pub real_servers: Vec<RealServer>,
     }
 }
 
 impl Protocol {
-    /// As in messages.
+    /// The word for it in messages and in the names of servers.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
@@ -184,20 +184,20 @@ impl VirtualServer {
 /// `sorry_server` and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sorry {
-    /// Its address.
+    /// Its address, of either family.
     pub addr: IpAddr,
     /// Its port; the service's where none is given.
     pub port: u16,
-    /// `sorry_server_inhibit`.
+    /// `sorry_server_inhibit`: it stays in the kernel's table with weight 0 while it is not needed.
     pub inhibit: bool,
-    /// Its forwarding.
+    /// `sorry_server_lvs_method`; default that of the virtual server.
     pub method: Method,
 }
 
 block! {
     /// One server of a pool. `None`: the virtual server's.
     pub struct RealServer {
-        /// Its address.
+        /// The address that packets are forwarded to; its checks connect to it unless they name another one.
         pub addr: IpAddr = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
         /// Its port; the service's where none is given.
         pub port: u16,
@@ -205,7 +205,7 @@ block! {
         #[serde(default)]
         pub written_port: Option<u16>,
         pub weight: Option<i32> => "weight",
-        /// `lvs_method`.
+        /// `lvs_method`; `None`: that of the virtual server.
         pub method: Option<Method>,
         pub uthreshold: u32 => "uthreshold",
         pub lthreshold: u32 => "lthreshold",
@@ -218,7 +218,7 @@ block! {
         pub snmp_name: Option<Box<str>> => "snmp_name",
         pub notify_up: Option<Box<Script>> => "notify_up",
         pub notify_down: Option<Box<Script>> => "notify_down",
-        /// All must succeed.
+        /// The health checks. The server is up while all of them succeed.
         pub checks: Vec<Check>,
     }
 }
@@ -230,7 +230,7 @@ pub const PART_SERVERS: usize = 16;
 /// real servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
-    /// `SSL`.
+    /// `SSL`; the first part, if there is one.
     Ssl(Box<Ssl>),
     /// A `virtual_server_group`. All come before the first virtual server.
     Group(ServerGroup),

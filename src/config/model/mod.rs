@@ -24,9 +24,9 @@ use std::collections::BTreeSet;
 pub struct Place {
     /// As the operator wrote it.
     pub file: std::sync::Arc<str>,
-    /// From 1.
+    /// Line in the file, from 1.
     pub line: u32,
-    /// From 1, in characters.
+    /// Column in the line, from 1, in characters.
     pub column: u32,
 }
 
@@ -36,7 +36,7 @@ impl core::fmt::Display for Place {
     }
 }
 
-/// The whole configuration.
+/// The whole configuration, as the daemon runs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// `global_defs` and root keywords.
@@ -45,46 +45,46 @@ pub struct Config {
     pub instances: Vec<InstanceConfig>,
     /// Single words of the top level.
     pub root: global::RootMore,
-    /// `vrrp_sync_group`.
+    /// The `vrrp_sync_group` blocks, in file order.
     pub sync_groups: Vec<vrrp::SyncGroup>,
-    /// `vrrp_script`.
+    /// The `vrrp_script` blocks, in file order.
     pub scripts: Vec<vrrp::VrrpScript>,
-    /// `vrrp_check`.
+    /// The `vrrp_check` blocks, in file order.
     pub checks: Vec<vrrp::VrrpCheck>,
-    /// `track_file`, `vrrp_track_file`.
+    /// The `track_file` and `vrrp_track_file` blocks, in file order.
     pub track_files: Vec<vrrp::TrackFile>,
-    /// `vrrp_track_process`.
+    /// The `vrrp_track_process` blocks, in file order.
     pub track_processes: Vec<vrrp::TrackProcess>,
-    /// `track_group`.
+    /// The `track_group` blocks, in file order.
     pub track_groups: Vec<vrrp::TrackGroup>,
-    /// `garp_group`.
+    /// The `garp_group` blocks, in file order.
     pub garp_groups: Vec<vrrp::GarpGroup>,
-    /// `linkbeat_interfaces`.
+    /// The lines of `linkbeat_interfaces`.
     pub linkbeats: Vec<vrrp::Linkbeat>,
-    /// `interface_up_down_delays`.
+    /// The lines of `interface_up_down_delays`.
     pub link_delays: Vec<vrrp::LinkDelay>,
-    /// `static_ipaddress`.
+    /// The addresses of `static_ipaddress`: in the kernel in any state of the virtual routers.
     pub static_addresses: Vec<Vip>,
-    /// `static_routes`.
+    /// The routes of `static_routes`.
     pub static_routes: Vec<route::Route>,
-    /// `static_rules`.
+    /// The policy rules of `static_rules`.
     pub static_rules: Vec<route::Rule>,
-    /// `SSL`.
+    /// The `SSL` block of the checks SSL_GET.
     pub ssl: Option<lvs::Ssl>,
-    /// `virtual_server_group`.
+    /// The `virtual_server_group` blocks, in file order.
     pub server_groups: Vec<lvs::ServerGroup>,
-    /// `virtual_server`.
+    /// The `virtual_server` blocks, in file order.
     pub virtual_servers: Vec<lvs::VirtualServer>,
-    /// `bfd_instance`.
+    /// The `bfd_instance` blocks, in file order.
     pub bfd: Vec<bfd::BfdInstance>,
 }
 
-/// Process-wide settings.
+/// Settings of `global_defs` that are not merged into the instances.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Global {
     /// `router_id`; `None`: the host name.
     pub router_id: Option<String>,
-    /// Scheduling and memory.
+    /// Scheduling and memory of the core.
     pub process: Process,
     /// Mail, pipes, scripts, files, LVS, BFD: what is of no virtual router.
     pub more: Box<global::GlobalMore>,
@@ -105,10 +105,10 @@ pub struct Process {
     pub cpu_affinity: Vec<u16>,
 }
 
-/// One line of `virtual_ipaddress`.
+/// One line of `virtual_ipaddress`, `virtual_ipaddress_excluded` or `static_ipaddress`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vip {
-    /// The address.
+    /// The address without its prefix.
     pub addr: IpAddr,
     /// Prefix length; default 32 or 128.
     pub prefix: u8,
@@ -118,17 +118,17 @@ pub struct Vip {
     pub brd: Option<Ipv4Addr>,
     /// `scope` as a number; default 0 (global).
     pub scope: u8,
-    /// `label`.
+    /// `label`: the label of an IPv4 address, at most 15 bytes.
     pub label: Option<String>,
     /// `preferred_lft 0`: by keepalived's rule also every IPv6 VIP written without a prefix shorter than 128.
     pub deprecated: bool,
-    /// `noprefixroute`.
+    /// `noprefixroute`: the kernel adds no route for the prefix of the address.
     pub noprefixroute: bool,
-    /// `peer`.
+    /// `peer`: the other end of a point-to-point link.
     pub peer: Option<IpAddr>,
     /// `home`, `-nodad`, `mngtmpaddr`, `autojoin`, `no_track`, `use_vmac`, `track_group`; `None`: none of them.
     pub more: Option<Box<VipMore>>,
-    /// Where the line stands.
+    /// Position of the line in the file.
     pub place: Place,
 }
 
@@ -198,10 +198,10 @@ impl Default for GarpConfig {
     }
 }
 
-/// One line of `track_interface`.
+/// One line of `track_interface` of a `vrrp_instance`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackInterface {
-    /// Interface name.
+    /// Name of the interface.
     pub name: String,
     /// 0: down means FAULT. Above 0: added while up. Below 0: subtracted while down. -253..253.
     pub weight: i16,
@@ -209,16 +209,16 @@ pub struct TrackInterface {
     pub reverse: bool,
 }
 
-/// One `vrrp_instance`.
+/// One `vrrp_instance`, with the defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceConfig {
     /// Name; unique in the file.
     pub name: String,
-    /// Where the block opens.
+    /// Position of the block in the file.
     pub place: Place,
     /// `interface`. Empty, for unicast with a given source only: whatever interface has that address.
     pub interface: String,
-    /// `virtual_router_id`, 1..=255.
+    /// `virtual_router_id`, 1..=255: the VRID in adverts.
     pub vrid: u8,
     /// From the first VIP, or `native_ipv6`.
     pub family: Family,
@@ -246,9 +246,9 @@ pub struct InstanceConfig {
     pub mcast_group: IpAddr,
     /// False with `dont_track_primary`.
     pub track_primary: bool,
-    /// `track_interface`.
+    /// `track_interface`: further interfaces whose state matters.
     pub track_interfaces: Vec<TrackInterface>,
-    /// Default [`ChecksumMode::PseudoHeader`].
+    /// The content of a V3 checksum over IPv4; default [`ChecksumMode::PseudoHeader`].
     pub checksum: ChecksumMode,
     /// `down_timer_adverts`: 1..=100, default 3.
     pub down_timer_adverts: u32,

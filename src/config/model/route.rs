@@ -13,23 +13,23 @@ use serde::{Deserialize, Serialize};
 pub struct Prefix {
     /// As written, host bits included.
     pub addr: IpAddr,
-    /// 0..=32 or 128.
+    /// Prefix length: 0..=32 for IPv4, 0..=128 for IPv6.
     pub len: u8,
 }
 
 block! {
     /// One way of a route with several.
     pub struct Hop {
-        /// `via`, `gw`, `or`.
+        /// `via`, `gw`, `or`: the gateway; `None`: the destination is on the link.
         pub via: Option<IpAddr>,
         pub dev: Option<Box<str>> => "dev" | "oif",
         pub weight: u16 = 1 => "weight",
         pub onlink: bool => "onlink",
         pub realms: Option<Box<str>> => "realms",
-        /// `realms` in numbers.
+        /// `realms` as one number, the source realm in the upper 16 bits; 0: none.
         #[serde(default)]
         pub flow: u32,
-        /// `encap`.
+        /// `encap`: the tunnel that packets of this next hop are sent through; `None`: none.
         pub encap: Option<Encap>,
     }
 }
@@ -59,9 +59,9 @@ block! {
 }
 
 block! {
-    /// One route.
+    /// One line of `virtual_routes` or `static_routes`, as written.
     pub struct Route {
-        /// Where the line stands.
+        /// Position of the line in the file.
         pub place: Place,
         /// `inet`, `inet6`: true for IPv6; `None`: by the addresses.
         pub v6: Option<bool>,
@@ -88,7 +88,7 @@ block! {
         pub no_track: bool => "no_track",
         pub track_group: Option<Box<str>> => "track_group",
         pub vrf: Option<Box<str>> => "vrf",
-        /// Rarely given.
+        /// The metrics of the line (`mtu`, `window` and others); `None`: none is given.
         pub metrics: Option<Box<Metrics>>,
         /// The same in the kernel's numbers.
         pub numbers: Numbers,
@@ -109,48 +109,48 @@ impl Route {
 pub struct Numbers {
     /// They are filled in, and the kernel may be asked for such a route.
     pub usable: bool,
-    /// `RTN_*`.
+    /// The type of the route (`RTN_*`).
     pub kind: u8,
     /// Table; 0: that of the VRF, which the kernel knows.
     pub table: u32,
-    /// TOS.
+    /// `tos` or `dsfield`, as in the IP header; 0: not given.
     pub tos: u8,
-    /// `RTPROT_*`.
+    /// The protocol number (`RTPROT_*`) that the kernel stores with the route.
     pub protocol: u8,
-    /// `RT_SCOPE_*`.
+    /// The scope (`RT_SCOPE_*`).
     pub scope: u8,
-    /// Both realms.
+    /// `realms` as one number: the source realm in the upper 16 bits, the destination realm in the lower ones.
     pub realms: u32,
-    /// Router preference.
+    /// `pref` of an IPv6 route: the router preference of RFC 4191.
     pub pref: Option<u8>,
-    /// `RTAX_*`.
+    /// The metrics with their attribute numbers (`RTAX_*`).
     pub metrics: Vec<(u16, Metric)>,
-    /// `RTAX_LOCK`.
+    /// The metrics that the kernel must not change, as bits (`RTAX_LOCK`).
     pub lock: u32,
     /// Before or behind routes of the same destination.
     pub mode: Mode,
 }
 
-/// What a rule does.
+/// The action of a rule, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    /// Not said.
+    /// The line names no action.
     #[default]
     None,
-    /// `table`, `lookup`.
+    /// `table` or `lookup`: the routing table that is searched.
     Table(Box<str>),
     /// `goto` that preference.
     Goto(u32),
-    /// `nop`.
+    /// `nop`: the rule does nothing.
     Nop,
     /// blackhole, unreachable, prohibit or another type.
     Type(Box<str>),
 }
 
 block! {
-    /// One rule.
+    /// One line of `virtual_rules` or `static_rules`, as written.
     pub struct Rule {
-        /// Where the line stands.
+        /// Position of the line in the file.
         pub place: Place,
         /// `inet`, `inet6`: true for IPv6; `None`: by the addresses.
         pub v6: Option<bool>,
@@ -158,7 +158,7 @@ block! {
         pub from: Option<Prefix>,
         /// `to`; `None`: all.
         pub to: Option<Prefix>,
-        /// What it does.
+        /// What is done with packets that match.
         pub action: Action,
         pub not: bool => "not",
         pub preference: Option<u32> => "preference" | "order" | "priority",

@@ -19,15 +19,15 @@ pub enum Value {
     Int(i64),
     /// A time in microseconds.
     Micros(u64),
-    /// One word.
+    /// A single word or quoted text.
     Text(Box<str>),
-    /// An address.
+    /// An IPv4 or IPv6 address without a prefix.
     Ip(IpAddr),
     /// Number of the word in the list of the form.
     Choice(u8),
-    /// A command.
+    /// A command, with the user who runs it.
     Script(Box<Script>),
-    /// `<n> [reverse]`.
+    /// A weight, `<n> [reverse]`.
     Weight(Weight),
     /// Words with a form of their own.
     Words(Vec<Box<str>>),
@@ -37,7 +37,7 @@ pub enum Value {
 pub trait Setting {
     /// Takes a value; false when it is of another kind, which is a mistake in the table (tested for every row).
     fn put(&mut self, value: Value) -> bool;
-    /// What it is now.
+    /// The present value.
     fn value(&self) -> Value;
 }
 
@@ -45,7 +45,7 @@ pub trait Setting {
 pub trait Block {
     /// The field that a keyword sets.
     fn setting(&mut self, keyword: &str) -> Option<&mut dyn Setting>;
-    /// What that field is.
+    /// The value of the field that a keyword sets; `None`: no field belongs to it.
     fn get(&self, keyword: &str) -> Option<Value>;
 }
 
@@ -70,16 +70,16 @@ pub enum Ready {
     Unknown,
     /// Run as this user and group.
     As {
-        /// User id.
+        /// User id that the command runs as.
         uid: u32,
-        /// Group id.
+        /// Group id that the command runs as.
         gid: u32,
     },
     /// It must not or cannot run: why, for people.
     Refused(Box<str>),
 }
 
-/// `weight <n> [reverse|noreverse]`.
+/// `weight <n> [reverse|noreverse]` of what is tracked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
     /// 0: failed means FAULT. Above 0: added while up. Below 0: subtracted while down.
@@ -166,14 +166,14 @@ macro_rules! choice {
             $(#[doc = concat!("`", $word, "`.")] $member,)*
         }
         impl $name {
-            /// Its words.
+            /// The words of the language, in the order of the members.
             pub const WORDS: &'static [&'static str] = &[$($word),*];
             const MEMBERS: &'static [$name] = &[$($name::$member),*];
-            /// As it is written.
+            /// The word of this member, as it is written in a file.
             pub fn word(self) -> &'static str {
                 match self { $($name::$member => $word),* }
             }
-            /// From what is written.
+            /// The member for a word; `None`: it is none of the words.
             pub fn of(word: &str) -> Option<$name> {
                 match word { $($word => Some($name::$member),)* _ => None }
             }
@@ -190,7 +190,7 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
-/// What `choice!` makes.
+/// An enum made by `choice!`, for the code that reads and writes any of them.
 pub trait Choice: Copy {
     /// Its place in the list of words.
     fn number(self) -> u8;

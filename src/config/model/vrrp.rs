@@ -37,7 +37,7 @@ block! {
 /// A line of `track_script`, `track_file`, `track_process`, `track_bfd`, or of a group's `track_interface`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
-    /// Of what is tracked.
+    /// Name of what is tracked.
     pub name: Box<str>,
     /// `None`: what is tracked says it.
     pub weight: Option<i32>,
@@ -54,9 +54,9 @@ pub struct Tracks {
     pub files: Vec<Track>,
     pub processes: Vec<Track>,
     pub bfds: Vec<Track>,
-    /// `track_check`.
+    /// `track_check`: `vrrp_check` blocks, by name.
     pub checks: Vec<Track>,
-    /// `track_virtual_server`.
+    /// `track_virtual_server`: virtual servers whose quorum matters.
     #[serde(default)]
     pub virtual_servers: Vec<Track>,
 }
@@ -68,7 +68,7 @@ pub const MAX_PEERS: usize = 64;
 /// A line of `unicast_peer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Its address.
+    /// The address that adverts are sent to and received from.
     pub addr: IpAddr,
     /// Least TTL taken from it.
     pub min_ttl: Option<u8>,
@@ -76,7 +76,7 @@ pub struct Peer {
     pub max_ttl: Option<u8>,
 }
 
-/// `use_vmac`, `use_ipvlan`.
+/// `use_vmac` or `use_ipvlan`: the macvlan or ipvlan that the virtual router has for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnInterface {
     /// An ipvlan instead of a macvlan.
@@ -89,9 +89,9 @@ pub struct OwnInterface {
     pub addr: Option<IpAddr>,
     /// bridge, private or vepa of an ipvlan.
     pub mode: Option<Box<str>>,
-    /// `netlink_notify_msg`.
+    /// `netlink_notify_msg` of an ipvlan or macvlan.
     pub notify: bool,
-    /// Interface group.
+    /// `group`: the interface group, as written; `None`: the kernel's default.
     pub group: Option<Box<str>>,
 }
 
@@ -118,10 +118,10 @@ pub enum OldChecksum {
     Never,
 }
 
-/// One `key` of `auth_hmac`.
+/// One `key` of `auth_hmac`, with the id by which an advert names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacKey {
-    /// 1..=255.
+    /// Id of the key in the trailer, 1..=255.
     pub id: u8,
     /// As written: text, `hex:` or `file:`.
     pub secret: Secret,
@@ -144,9 +144,9 @@ fn digit(d: u8) -> u8 {
 }
 
 block! {
-    /// `auth_hmac`.
+    /// `auth_hmac`: HMAC-SHA256 signatures of adverts.
     pub struct Hmac {
-        /// `key`.
+        /// `key`: the keys that signatures are accepted with; `active_key` names the one that signs.
         pub keys: Vec<HmacKey>,
         pub active_key: Option<u8> => "active_key",
         pub time_window: Option<u32> => "time_window",
@@ -158,19 +158,19 @@ block! {
 block! {
     /// What an instance says beyond what [`super::InstanceConfig`] names.
     pub struct InstanceMore {
-        /// Scripts and mail.
+        /// `notify` scripts, and the settings of mail.
         pub notify: Notify,
-        /// Everything but `track_interface`.
+        /// What the instance tracks, except the lines of `track_interface`.
         pub tracks: Tracks,
-        /// `use_vmac`, `use_ipvlan`.
+        /// `use_vmac` or `use_ipvlan`; `None`: neither.
         pub own_interface: Option<Box<OwnInterface>>,
         pub use_vmac_addr: bool => "use_vmac_addr",
         pub vmac_xmit_base: bool => "vmac_xmit_base",
-        /// `unicast_peer`; `None`: multicast.
+        /// `unicast_peer`: the destinations of adverts; `None`: the multicast group.
         pub unicast_peer: Option<Vec<Peer>>,
         pub unicast_fault_no_peer: bool => "unicast_fault_no_peer",
         pub check_unicast_src: bool => "check_unicast_src",
-        /// `old_unicast_checksum`.
+        /// `old_unicast_checksum`: whether the old checksum of unicast adverts is accepted or sent.
         pub old_unicast_checksum: OldChecksum,
         pub unicast_src_ip: Option<IpAddr> => "unicast_src_ip",
         pub unicast_ttl: Option<u8> => "unicast_ttl",
@@ -178,9 +178,9 @@ block! {
         pub track_src_ip: bool => "track_src_ip",
         pub promote_secondaries: bool => "promote_secondaries",
         pub linkbeat_use_polling: bool => "linkbeat_use_polling",
-        /// `virtual_routes`.
+        /// `virtual_routes`: routes that are in the kernel while the instance is Master.
         pub routes: Vec<Route>,
-        /// `virtual_rules`.
+        /// `virtual_rules`: policy rules that are in the kernel while the instance is Master.
         pub rules: Vec<Rule>,
         pub accept: bool => "accept",
         pub no_accept: bool => "no_accept",
@@ -190,11 +190,11 @@ block! {
         pub repeated: Vec<IpAddr>,
         pub lvs_sync_daemon_interface: Option<Box<str>> => "lvs_sync_daemon_interface",
         pub timer_expired_backup: Option<u8> => "timer_expired_backup" | "thread_timer_expired",
-        /// `garp_extra_if`.
+        /// `garp_extra_if`, with `vrrp_garp_extra_if` merged in; `None`: no such announcements.
         pub garp_extra_if: Option<ExtraGarp>,
         pub owner_ignore_adverts: Option<bool> => "owner_ignore_adverts",
         pub kernel_rx_buf_size: Option<u32> => "kernel_rx_buf_size",
-        /// `auth_hmac`.
+        /// `auth_hmac`; `None`: adverts are not signed with it.
         pub hmac: Option<Box<Hmac>>,
     }
 }
@@ -210,15 +210,15 @@ impl InstanceMore {
 block! {
     /// Instances that change state together.
     pub struct SyncGroup {
-        /// Unique.
+        /// Name of the group; unique in the file.
         pub name: Box<str>,
-        /// Where it stands.
+        /// Position of the block in the file.
         pub place: Place,
         /// `group`: names of instances.
         pub members: Vec<Box<str>>,
-        /// What the group tracks.
+        /// What the group tracks for all its members.
         pub tracks: Tracks,
-        /// Scripts and mail.
+        /// `notify` scripts, and the settings of mail.
         pub notify: Notify,
         pub tracking_weight: bool => "sync_group_tracking_weight" | "global_tracking",
     }
@@ -227,13 +227,13 @@ block! {
 block! {
     /// A command that is run every so often.
     pub struct VrrpScript {
-        /// Unique.
+        /// Name of the script; unique in the file.
         pub name: Box<str>,
         pub script: Option<Box<Script>> => "script",
         /// Set for `script "</dev/tcp/ADDR/PORT"` alone: made by kalived itself, and `script` is not run.
         pub native: Option<CheckTarget>,
         pub interval: Duration = Duration::from_secs(1) => "interval",
-        /// Zero: `interval`.
+        /// Time limit of a run; zero: `interval`.
         pub timeout: Duration => "timeout",
         pub weight: Weight => "weight",
         pub rise: u32 = 1 => "rise",
@@ -249,9 +249,9 @@ pub enum CheckTarget {
     Tcp(core::net::SocketAddr),
     /// An HTTP server: `GET path`, and the status within the range.
     Http {
-        /// Where.
+        /// Address and port of the server.
         to: core::net::SocketAddr,
-        /// `Host:`.
+        /// Value of the header `Host`.
         host: Box<str>,
         /// From the first slash on.
         path: Box<str>,
@@ -267,12 +267,12 @@ pub enum CheckTarget {
 block! {
     /// A check that kalived makes itself.
     pub struct VrrpCheck {
-        /// Unique.
+        /// Name of the check; unique in the file.
         pub name: Box<str>,
         /// `tcp`, `http`, `unix`, `process`.
         pub target: Option<CheckTarget>,
         pub interval: Duration = Duration::from_secs(1) => "interval",
-        /// Zero: `interval`.
+        /// Time limit of a look; zero: `interval`.
         pub timeout: Duration => "timeout",
         pub weight: Weight => "weight",
         pub rise: u32 = 1 => "rise",
@@ -298,11 +298,11 @@ pub enum ParamMatch {
 block! {
     /// Presence of a process.
     pub struct TrackProcess {
-        /// Unique.
+        /// Name of the tracker; unique in the file.
         pub name: Box<str>,
         /// `process`: program and parameters.
         pub process: Vec<Box<str>>,
-        /// `param_match`.
+        /// `param_match`: how the parameters are compared with those of a process.
         pub param_match: ParamMatch,
         pub weight: Weight => "weight",
         pub quorum: u16 = 1 => "quorum",
@@ -313,10 +313,10 @@ block! {
     }
 }
 
-/// `init_file`.
+/// `init_file`: the number that a missing file is created with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitFile {
-    /// What is written.
+    /// The number that is written.
     pub value: i32,
     /// Also where the file exists.
     pub overwrite: bool,
@@ -325,11 +325,11 @@ pub struct InitFile {
 block! {
     /// A file whose number steers priorities and weights.
     pub struct TrackFile {
-        /// Unique.
+        /// Name of the tracker; unique in the file.
         pub name: Box<str>,
         pub file: Option<Box<str>> => "file",
         pub weight: Weight = Weight { weight: 1, reverse: false } => "weight",
-        /// `init_file`.
+        /// `init_file`; `None`: a missing file is not created.
         pub init: Option<InitFile>,
     }
 }
@@ -337,9 +337,9 @@ block! {
 /// Instances whose state static addresses, routes and rules follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackGroup {
-    /// Unique.
+    /// Name of the group; unique in the file.
     pub name: Box<str>,
-    /// Names of instances.
+    /// Names of the instances of the group.
     pub members: Vec<Box<str>>,
 }
 
@@ -348,7 +348,7 @@ block! {
     pub struct GarpGroup {
         pub garp_interval: Duration => "garp_interval",
         pub gna_interval: Duration => "gna_interval",
-        /// `interface`, `interfaces`.
+        /// `interface` and `interfaces`: the interfaces that share the intervals.
         pub interfaces: Vec<Box<str>>,
     }
 }
@@ -356,7 +356,7 @@ block! {
 /// A line of `linkbeat_interfaces`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linkbeat {
-    /// Interface.
+    /// Name of the interface.
     pub interface: Box<str>,
     /// MII, ETHTOOL or IOCTL; `None`: the first that works.
     pub method: Option<Box<str>>,
@@ -365,7 +365,7 @@ pub struct Linkbeat {
 /// A line of `interface_up_down_delays`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkDelay {
-    /// Interface.
+    /// Name of the interface.
     pub interface: Box<str>,
     /// Before a loss of link is acted on.
     pub down: Duration,

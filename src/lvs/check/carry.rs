@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_secs(1);
 const FAULT: i64 = -2_147_483_647;
 
 impl Checks {
-    /// `Due::Checks`.
+    /// The timer [`Due::Checks`](crate::timers::Due::Checks): starts what is due and ends looks whose time is over. Returns the changes.
     pub fn on_due(&mut self, cx: &mut Cx<'_>) -> Vec<CheckOut> {
         let (mut out, mut starts) = (core::mem::take(&mut self.unsaid), SLICE);
         let now = cx.now.mono;

@@ -64,7 +64,7 @@ impl Answer {
         }
     }
 
-    /// What has not come.
+    /// What had not arrived when the time was over, as text.
     pub(super) fn missing(&self) -> &'static str {
         match &self.body {
             _ if !self.asked => "no connection",

@@ -37,7 +37,7 @@ use std::sync::Arc;
 /// A check that a real server is to have.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Wanted {
-    /// The real server.
+    /// Key of the real server.
     pub server: RsKey,
     /// The server in messages: `[10.77.0.11]:tcp:80`.
     pub name: Arc<str>,
@@ -45,18 +45,18 @@ pub struct Wanted {
     pub service: Arc<str>,
     /// Weight of the server in the file: a weight that `misc_dynamic` sets is a difference from it.
     pub weight: i64,
-    /// See [`alpha`].
+    /// Until this check has succeeded once, the server takes no part ([`alpha`]).
     pub alpha: bool,
-    /// What is done.
+    /// What the check does.
     pub spec: CheckSpec,
 }
 
 /// A change of a check, for one server.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckOut {
-    /// The real server.
+    /// Key of the real server.
     pub server: RsKey,
-    /// The check.
+    /// The check whose result this is.
     pub check: CheckId,
     /// The check succeeds or fails from now on. The state of the server is in [`Checks::standing`].
     pub up: Option<bool>,
@@ -77,14 +77,14 @@ pub struct Standing {
     pub weight: i64,
     /// How many of them replace the weight of the file (`misc_dynamic`): in what they add it is taken away.
     pub replacing: i64,
-    /// How many fail.
+    /// The number of its checks that fail.
     pub failed: u32,
 }
 
 /// A check in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckView<'a> {
-    /// What is done.
+    /// What the check does.
     pub spec: &'a CheckSpec,
     /// As in the log: `TCP_CHECK`.
     pub kind: &'static str,
@@ -92,7 +92,7 @@ pub struct CheckView<'a> {
     pub up: Option<bool>,
     /// Since when that is so.
     pub since: Instant,
-    /// When it ended last.
+    /// When the check last ended; `None`: it has not ended yet.
     pub ended: Option<Instant>,
     /// Its last result in words; empty: none yet.
     pub words: &'a str,

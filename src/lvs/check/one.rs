@@ -19,7 +19,7 @@ pub(super) enum State {
     Idle,
     /// It is due, and waits for a place.
     Queued,
-    /// A connection.
+    /// A connection is open, or being opened, and `talk` has the state of the dialogue.
     Talking { conn: ConnKey, talk: Talk },
     /// A program. `kills`: SIGTERM, then repeated SIGKILL, because its time is over or because the check is not needed any more.
     Running { child: ChildKey, kills: u32 },
@@ -31,7 +31,7 @@ pub(super) enum State {
     Following,
 }
 
-/// See the module.
+/// One check, carried out once for all real servers with an equal specification.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct One {
     pub(super) spec: CheckSpec,

@@ -6,7 +6,7 @@ use crate::automaton::{Automaton, Scan};
 use crate::config::model::check::Regex;
 use core::cell::OnceCell;
 
-/// See the module.
+/// The pattern of `regex` with its options, compiled when a body is first compared with it.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Pattern {
     /// As the file has it.

@@ -70,7 +70,7 @@ struct Places {
     waiting: VecDeque<CheckId>,
 }
 
-/// See the module.
+/// The queue of all health checks by time, and the limited places for those under way.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Plan {
     queue: BTreeSet<(Instant, Tag, CheckId)>,

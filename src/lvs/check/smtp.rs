@@ -40,7 +40,7 @@ impl Dialogue {
         self.phase == Phase::Quit
     }
 
-    /// What has not come.
+    /// What had not arrived when the time was over, as text.
     pub(super) fn missing(&self) -> &'static str {
         match self.phase {
             Phase::Connection => "no connection",

@@ -21,7 +21,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Shortest interval, whatever the file says: there is no loop without a pause.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// A check, complete.
+/// A health check with every setting resolved.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CheckSpec {
     /// The real server that it checks; its destination may be another address.
@@ -62,56 +62,56 @@ pub struct Pace {
 pub struct Source {
     /// `bindto`, `bind_port`; port 0: any.
     pub addr: Option<SocketAddr>,
-    /// `bind_if`.
+    /// `bind_if`: the interface that the packets leave by; `None`: the routes decide.
     pub device: Option<Box<str>>,
     /// `fwmark`; 0: none.
     pub mark: u32,
 }
 
-/// What is done.
+/// The kind of a check, with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum What {
-    /// `TCP_CHECK`.
+    /// `TCP_CHECK`: the connection to this address succeeds.
     Tcp(SocketAddr),
-    /// `HTTP_GET`, `SSL_GET`.
+    /// `HTTP_GET` or `SSL_GET`: each page is answered as required.
     Http(Box<Http>),
-    /// `SMTP_CHECK`.
+    /// `SMTP_CHECK`: the server greets and answers `HELO`.
     Smtp {
-        /// Where to.
+        /// The server's address and port, or those of `connect_ip` and `connect_port`.
         to: SocketAddr,
         /// Argument of `HELO`.
         helo: Box<str>,
     },
-    /// `DNS_CHECK`.
+    /// `DNS_CHECK`: the server answers a query.
     Dns {
-        /// Where to.
+        /// The server's address and port, or those of `connect_ip` and `connect_port`.
         to: SocketAddr,
         /// Empty: the root.
         name: Box<str>,
-        /// What is asked for.
+        /// The type of the record that is asked for.
         query: DnsType,
     },
-    /// `UDP_CHECK`.
+    /// `UDP_CHECK`: a datagram is answered, or at least not refused by ICMP.
     Udp {
-        /// Where to.
+        /// The server's address and port, or those of `connect_ip` and `connect_port`.
         to: SocketAddr,
-        /// What is sent.
+        /// The payload of the datagram.
         payload: Box<[u8]>,
         /// `None`: silence is a success too. Bytes and which of their bits count.
         reply: Option<Vec<(u8, u8)>>,
         /// Shortest and longest reply.
         length: (u16, u16),
     },
-    /// `PING_CHECK`.
+    /// `PING_CHECK`: this address answers an ICMP echo request.
     Ping(IpAddr),
-    /// `MISC_CHECK`.
+    /// `MISC_CHECK`: the exit status of a program.
     Misc {
-        /// What is run.
+        /// The program, its arguments and its user.
         program: Box<SpawnSpec>,
-        /// `misc_dynamic`.
+        /// `misc_dynamic`: an exit status of 2..=255 also sets the weight.
         dynamic: bool,
     },
-    /// `FILE_CHECK`.
+    /// `FILE_CHECK`: the number in a `track_file`.
     File {
         /// Name of the `track_file`.
         name: Box<str>,
@@ -126,17 +126,17 @@ pub enum What {
     Bfd(Box<str>),
 }
 
-/// `HTTP_GET`, `SSL_GET`.
+/// `HTTP_GET`, `SSL_GET`: the server and the pages that are requested of it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Http {
-    /// Where to.
+    /// The server's address and port, or those of `connect_ip` and `connect_port`.
     pub to: SocketAddr,
-    /// `SSL_GET`.
+    /// `SSL_GET`: requests travel over TLS 1.2 or 1.3.
     pub tls: bool,
-    /// `verify`.
+    /// `verify`: the certificate of the server is verified; always false without TLS.
     #[serde(default)]
     pub verify: bool,
-    /// `fast_recovery`.
+    /// `fast_recovery`: no wait between two requests before the first result, and while a recovery is being proven.
     pub fast_recovery: bool,
     /// At least one; asked for in turn.
     pub pages: Vec<Page>,
@@ -145,13 +145,13 @@ pub struct Http {
 /// One page of a web server.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Page {
-    /// Path, for messages.
+    /// The path of the page, for messages.
     pub path: Box<str>,
-    /// Request, whole.
+    /// The whole request, headers and final empty line included.
     pub request: Box<str>,
     /// `SSL_GET`: the name that is asked for in the handshake.
     pub sni: Option<Box<str>>,
-    /// `tls_compliant`.
+    /// `tls_compliant`: the end of the connection is announced with `close_notify`.
     #[serde(default)]
     pub compliant: bool,
     /// Ranges of what is a success.

@@ -45,7 +45,7 @@ pub(super) fn failed(words: impl Into<Words>) -> Failure {
 /// What follows from an input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Go on.
+    /// Wait for more bytes.
     Wait,
     /// Send this and go on.
     Say(Bytes),

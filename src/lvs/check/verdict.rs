@@ -15,7 +15,7 @@ pub(super) const LOCAL_TRIES: u32 = 3;
 pub(super) enum Next {
     /// After its interval.
     Interval,
-    /// After `delay_before_retry`.
+    /// After `delay_before_retry`, because the result does not count yet.
     Retry,
     /// Soon: this host is the cause.
     Local,
@@ -27,9 +27,9 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub(super) retries: u32,
-    /// At least 1.
+    /// Successes in a row that bring back what is down, at least 1.
     pub(super) rise: u32,
-    /// At least 1.
+    /// The number of pages, at least 1.
     pub(super) pages: usize,
     pub(super) fast_recovery: bool,
 }
@@ -109,7 +109,7 @@ impl Verdict {
         (self.up.replace(true) != Some(true), Next::Interval)
     }
 
-    /// As [`Verdict::success`].
+    /// Takes in one more failure. True: the verdict changed. A failure with a cause on this host does not count at first.
     pub(super) fn failure(&mut self, cause: Cause, rule: Rule) -> (bool, Next) {
         if cause == Cause::Room {
             return (false, Next::Local);

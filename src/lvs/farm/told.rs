@@ -16,7 +16,7 @@ pub enum Usable {
     Unknown,
     /// There is none.
     No,
-    /// Yes.
+    /// It can be used: services and destinations take effect.
     Yes,
 }
 
@@ -108,7 +108,7 @@ impl Farm {
     pub fn set_quiet(&mut self, quiet: bool) {
         self.untold.quiet = quiet;
     }
-    /// Whether it can be.
+    /// Whether the kernel's table can be used, as last set.
     pub fn usable(&self) -> Usable {
         self.untold.usable
     }

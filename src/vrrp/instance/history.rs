@@ -13,13 +13,13 @@ const CAUSE: usize = 256;
 /// A stored change of state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Moved {
-    /// The time.
+    /// When the state changed.
     pub at: Now,
-    /// The state before.
+    /// The state that was left.
     pub from: State,
-    /// The state after.
+    /// The state that was entered.
     pub to: State,
-    /// The cause.
+    /// Why, as the log line says; may be empty.
     pub cause: String,
 }
 

@@ -138,7 +138,7 @@ impl Instance {
         cx.fx.note(text::zero_not_sent(&self.cfg.name, e));
     }
 
-    /// `Due::AdvertRetry`.
+    /// [`Due::AdvertRetry`]: sends an advert again that could not be sent.
     pub fn on_advert_retry(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() && self.failing > 0 {
             self.advertise_between(cx);
@@ -185,21 +185,21 @@ impl Instance {
         cx.fx.note(text::address_swept(&self.cfg.name, addr, prefix, dev, first));
     }
 
-    /// `Due::GarpSecond`.
+    /// [`Due::GarpSecond`]: announces all addresses `garp_master_repeat` times again.
     pub fn on_garp_second(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.announce(self.cfg.garp.repeat, cx);
         }
     }
 
-    /// `Due::GarpLower`.
+    /// [`Due::GarpLower`]: announces all addresses `garp_lower_prio_repeat` times, after an answer to a lower priority.
     pub fn on_garp_lower(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.announce(self.cfg.garp.lower_prio_repeat, cx);
         }
     }
 
-    /// `Due::GarpRefresh`.
+    /// [`Due::GarpRefresh`]: announces all addresses `garp_master_refresh_repeat` times and sets the timer again.
     pub fn on_garp_refresh(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.announce(self.cfg.garp.refresh_repeat, cx);
@@ -231,7 +231,7 @@ impl Instance {
         links.by_name(name).map(|l| l.ifindex)
     }
 
-    /// `Due::GarpLast`.
+    /// [`Due::GarpLast`]: announces what the takeover left out, or what an answer to a rival postponed.
     pub fn on_garp_last(&mut self, cx: &mut Cx<'_>) {
         if !self.is_master() {
             return;
@@ -591,7 +591,7 @@ impl Instance {
         }
     }
 
-    /// `Due::Rearm`.
+    /// [`Due::Rearm`]: replaces the armed adverts now that the one about to leave has left.
     pub fn on_rearm(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.rearm_now(cx);

@@ -33,7 +33,7 @@ impl Member {
 }
 
 impl Instance {
-    /// Its sync group.
+    /// Name of its sync group; `None`: it is in none.
     pub fn group(&self) -> Option<&str> {
         self.member.as_ref().map(|m| &*m.group)
     }

@@ -66,7 +66,7 @@ pub struct Cx<'a> {
     pub now: Now,
     /// The one timer table.
     pub timers: &'a mut Timers,
-    /// Effects.
+    /// The effects of the turn; each machine appends its own.
     pub fx: &'a mut Effects,
     /// The kernel's interfaces and addresses.
     pub links: &'a Links,
@@ -74,9 +74,9 @@ pub struct Cx<'a> {
     pub addrs: &'a mut Addresses,
     /// Interfaces of virtual routers' own.
     pub vmacs: &'a mut Vmacs,
-    /// GARP and NA.
+    /// Gratuitous ARP and unsolicited NA that are still to be sent.
     pub announcer: &'a mut Announcer,
-    /// Phases of adverts.
+    /// The phases of the virtual routers' adverts on the time grid.
     pub grid: &'a mut Grid,
     /// Every VIP of the configuration: never a source address. An owner's are not among them: they are addresses of its interface, and
     /// valid sources (RFC 9568 §5.1.1.1).
@@ -92,7 +92,7 @@ pub struct Cx<'a> {
 pub enum SockState {
     /// None: the interface does not exist.
     None,
-    /// Requested.
+    /// An open was requested and is not answered yet.
     Opening(SockKey),
     /// Receives and sends.
     Ready(SockKey),
@@ -166,7 +166,7 @@ fn say(limit: &mut Limit, most: u32, cx: &mut Cx<'_>, line: impl FnOnce() -> Not
     }
 }
 
-/// See the module.
+/// One virtual router: its configuration, state, timers, armed adverts and addresses. The world has one for each `vrrp_instance`.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Instance {
     cfg: InstanceConfig,
@@ -322,7 +322,7 @@ impl Instance {
         self.held = sorted(self.vips().map(|v| v.addr).collect());
         self.unlisted = self.held.len() > sorted(self.listed.clone()).len();
     }
-    /// Its configuration.
+    /// The configuration in force, as the last reload left it.
     pub fn cfg(&self) -> &InstanceConfig {
         &self.cfg
     }
@@ -334,7 +334,7 @@ impl Instance {
     pub fn wants_routes(&self) -> bool {
         self.wants_routes
     }
-    /// Its state.
+    /// The present state. Only `Instance::go` changes it.
     pub fn state(&self) -> State {
         self.state
     }
@@ -365,7 +365,7 @@ impl Instance {
         }
         if self.priority == self.cfg.priority { String::new() } else { self.weighed.clone() }
     }
-    /// Counters.
+    /// Counters of adverts and of changes of state.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -398,7 +398,7 @@ impl Instance {
 
     // ---- inputs ----
 
-    /// A verified advert.
+    /// Handles an advert that passed every check. In the initial state and in FAULT it is ignored.
     pub fn on_advert(&mut self, heard: &Heard, cx: &mut Cx<'_>) {
         let says = self.says(heard);
         self.meet(heard.src, Some(says), None, cx);
@@ -471,7 +471,7 @@ impl Instance {
         self.is_master() && fsm::step(State::Master, self.input_of(heard)).next == State::Backup
     }
 
-    /// Master_Down_Timer fired.
+    /// Master_Down_Timer expired: the router becomes Master, or asks its sync group.
     pub fn on_master_down(&mut self, cx: &mut Cx<'_>) {
         self.go(self.decide(Input::MasterDown), Cause::Silence, None, cx);
     }
@@ -481,7 +481,7 @@ impl Instance {
         self.preempt_delay_over = true;
     }
 
-    /// The daemon stops.
+    /// The daemon stops: a Master sends its farewell.
     pub fn on_shutdown(&mut self, cx: &mut Cx<'_>) {
         let was = self.state;
         self.go(self.decide(Input::Shutdown), Cause::None, None, cx);

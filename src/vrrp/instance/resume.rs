@@ -115,7 +115,7 @@ impl Instance {
         }
     }
 
-    /// See [`Mark`].
+    /// The values whose change requires a snapshot, for a comparison in every turn ([`Mark`]).
     pub fn mark(&self) -> Mark {
         Mark {
             state: self.state,
@@ -153,7 +153,7 @@ impl Instance {
         last + silence_allowed(self.master_interval, &self.cfg)
     }
 
-    /// `Due::Inherited`.
+    /// [`Due::Inherited`]: the last advert of the previous process has left; this process arms the next ones.
     pub fn on_inherited(&mut self, cx: &mut Cx<'_>) {
         if self.is_master() {
             self.armed.retain(|at| *at > cx.now.mono);

@@ -43,7 +43,7 @@ impl Instance {
         }
     }
 
-    /// `Due::DualMaster`.
+    /// [`Due::DualMaster`]: ends the condition if no further advert of the second Master came.
     pub fn on_dual_master_due(&mut self, cx: &mut Cx<'_>) {
         match self.senders.take_gone(cx.now.mono) {
             Some(over) => self.rival_gone(over, cx),

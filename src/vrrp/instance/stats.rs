@@ -5,7 +5,7 @@ use crate::vrrp::advert::Reject;
 /// Counters; names as in keepalived's statistics where it has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stats {
-    /// Adverts accepted.
+    /// Adverts that passed every check, in the states Backup and Master.
     pub advert_rcvd: u64,
     /// Adverts that left.
     pub advert_sent: u64,

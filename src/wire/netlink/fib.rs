@@ -35,9 +35,9 @@ const RTAX_LOCK: u16 = 1;
 const RTAX_CC_ALGO: u16 = 16;
 const RTNH_F_ONLINK: u32 = 4;
 const RTM_F_CLONED: u32 = 0x200;
-/// `struct rtmsg`.
+/// Bytes of `struct rtmsg`.
 const RTMSG: usize = 12;
-/// `struct rtnexthop`.
+/// Bytes of `struct rtnexthop`.
 const RTNEXTHOP: usize = 8;
 /// Most next hops of one route that are read; the kernel accepts some hundred.
 const MOST_HOPS: usize = 1024;

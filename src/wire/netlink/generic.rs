@@ -14,7 +14,7 @@ const CTRL_CMD_NEWFAMILY: u8 = 1;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-/// `struct genlmsghdr`.
+/// Bytes of `struct genlmsghdr`.
 pub(super) const GENERIC_HEADER: usize = 4;
 
 /// A family and its number.
@@ -55,7 +55,7 @@ pub fn read_family(body: &[u8]) -> Result<Option<Family>, Bad> {
     Ok(Some(Family { id: id.ok_or(Bad::Missing)?, name: name.ok_or(Bad::Missing)? }))
 }
 
-/// `struct genlmsghdr`.
+/// Appends a `struct genlmsghdr`.
 pub(super) fn put_header(out: &mut BytesMut, command: u8, version: u8) {
     out.put_u8(command);
     out.put_u8(version);

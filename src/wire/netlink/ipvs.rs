@@ -76,11 +76,11 @@ const IPVS_DAEMON_ATTR_MCAST_TTL: u16 = 8;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// `IP_VS_SVC_F_PERSISTENT`.
+/// `IP_VS_SVC_F_PERSISTENT`: connections of one client go to one destination.
 pub const PERSISTENT: u32 = 0x1;
 /// `IP_VS_SVC_F_HASHED`: the kernel's own; it says nothing about the service.
 const HASHED: u32 = 0x2;
-/// `IP_VS_SVC_F_ONEPACKET`.
+/// `IP_VS_SVC_F_ONEPACKET`: each datagram of UDP is scheduled by itself.
 pub const ONE_PACKET: u32 = 0x4;
 /// `IP_VS_SVC_F_SCHED1`; the two others follow it. sh and mh: 0x8 fallback, 0x10 port.
 pub const SCHEDULER_FLAG: u32 = 0x8;
@@ -98,7 +98,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// As in messages.
+    /// The word for it in messages.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
@@ -106,7 +106,7 @@ impl Protocol {
             Protocol::Sctp => "sctp",
         }
     }
-    /// `IPPROTO_*`.
+    /// The protocol number in IP headers (`IPPROTO_*`).
     pub fn number(self) -> u8 {
         match self {
             Protocol::Tcp => 6,
@@ -152,7 +152,7 @@ pub struct Service {
     pub flags: u32,
     /// Persistence in seconds; 0 without.
     pub timeout: u32,
-    /// Which clients are taken for one: an IPv4 mask as a number in host order, or an IPv6 prefix length.
+    /// The clients that are taken for one: an IPv4 mask as a number in host order, or an IPv6 prefix length.
     pub netmask: u32,
     /// Persistence engine; empty: none.
     pub engine: String,
@@ -163,20 +163,20 @@ pub struct Service {
 pub struct DestinationKey {
     /// Its address; of the other family than the service's only with [`Forward::Tunnel`].
     pub addr: IpAddr,
-    /// Its port.
+    /// Its port, in host order.
     pub port: u16,
 }
 
 /// How packets reach a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Forward {
-    /// Address translation.
+    /// Network address translation.
     Nat,
     /// To this host itself.
     Local,
     /// In a tunnel.
     Tunnel(Tunnel),
-    /// Direct routing.
+    /// Direct routing: packets keep their destination address.
     Direct,
     /// Past IPVS (the kernel's own).
     Bypass,
@@ -196,7 +196,7 @@ pub enum Tunnel {
 /// A destination as it is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
-    /// How packets reach it.
+    /// How packets reach the destination.
     pub forward: Forward,
     /// 0 takes no new connections; at most 65,535 is of use.
     pub weight: u32,
@@ -209,11 +209,11 @@ pub struct Destination {
 /// Connections of a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Connections {
-    /// Established.
+    /// Established connections.
     pub active: u32,
-    /// All others.
+    /// Connections in any other state.
     pub inactive: u32,
-    /// Persistence templates.
+    /// Templates of persistent connections.
     pub persistent: u32,
 }
 
@@ -224,13 +224,13 @@ pub struct SyncDaemon {
     pub master: bool,
     /// Interface, at most 15 bytes.
     pub interface: String,
-    /// 0..=255.
+    /// Sync id, 0..=255: a backup takes messages of its own id only; 0: of any.
     pub id: u8,
     /// Largest message, bytes; 0: the kernel decides.
     pub max_len: u16,
     /// Multicast group; `None`: 224.0.0.81.
     pub group: Option<IpAddr>,
-    /// Its port; 0: 8848.
+    /// UDP port; 0: 8848.
     pub port: u16,
     /// TTL of messages; 0: 1.
     pub ttl: u8,
@@ -252,7 +252,7 @@ pub enum Message {
     Service(ServiceKey, Service),
     /// A destination of the dump; the service is the one that was asked about.
     Destination(DestinationKey, Destination, Connections),
-    /// The timeouts.
+    /// The connection timeouts.
     Timeouts(Timeouts),
     /// Something we have no use for: its command.
     Other(u8),
@@ -444,7 +444,7 @@ fn address_family(v6: bool) -> u16 {
     if v6 { AF_INET6 } else { AF_INET }
 }
 
-/// `union nf_inet_addr`.
+/// `union nf_inet_addr`: an address in 16 bytes, of which IPv4 uses the first four.
 fn sixteen(addr: &IpAddr) -> [u8; 16] {
     match addr {
         IpAddr::V6(a) => a.octets(),

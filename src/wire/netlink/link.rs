@@ -27,7 +27,7 @@ const IFLA_VRF_TABLE: u16 = 1;
 const IFLA_MACVLAN_MODE: u16 = 1;
 const IFLA_IPVLAN_MODE: u16 = 1;
 const IFLA_IPVLAN_FLAGS: u16 = 2;
-/// `IPVLAN_MODE_L2`.
+/// `IPVLAN_MODE_L2`: the ipvlan shares the Ethernet address of the interface below.
 const IPVLAN_L2: u16 = 0;
 
 /// Appends a request to make an interface; refused with EEXIST where one of that name is there. Answered by an ack with `seq`.
@@ -80,7 +80,7 @@ pub fn del_link(out: &mut BytesMut, seq: u32, ifindex: u32) {
     put_message(out, RTM_DELLINK, NLM_F_REQUEST | NLM_F_ACK, seq, |out| put_info(out, ifindex, 0, 0));
 }
 
-/// `struct ifinfomsg`.
+/// Appends a `struct ifinfomsg`.
 fn put_info(out: &mut BytesMut, ifindex: u32, flags: u32, change: u32) {
     out.put_u8(0); // AF_UNSPEC
     out.put_u8(0);

@@ -27,9 +27,9 @@ use crate::rule::RuleSpec;
 use bytes::{BufMut, BytesMut};
 use core::net::IpAddr;
 
-/// `struct nlmsghdr`.
+/// Bytes of `struct nlmsghdr`.
 const HEADER: usize = 16;
-/// `struct nlattr`.
+/// Bytes of `struct nlattr`.
 const ATTR_HEADER: usize = 4;
 
 // <linux/netlink.h>
@@ -47,10 +47,10 @@ const NLM_F_APPEND: u16 = 0x800;
 const NLM_F_CREATE: u16 = 0x400;
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
-/// One received message.
+/// One received message, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Msg {
-    /// Its content.
+    /// The type and the content of the message.
     pub kind: Kind,
     /// `nlmsg_seq`: of the request that it answers, 0 in a notification.
     pub seq: u32,
@@ -69,40 +69,40 @@ pub enum Kind {
     LinkDel(u32),
     /// `RTM_NEWADDR`: an address as it is now.
     Addr(AddrInfo),
-    /// `RTM_DELADDR`.
+    /// `RTM_DELADDR`: an address that is gone.
     AddrDel {
-        /// Interface.
+        /// Index of the interface.
         ifindex: u32,
-        /// Address.
+        /// The address.
         addr: IpAddr,
-        /// Prefix length.
+        /// Prefix length: 0..=32 for IPv4, 0..=128 for IPv6.
         prefix: u8,
     },
     /// `RTM_NEWROUTE`: a route as it is now. `replaced`: in the place of another one of the same destination.
     Route {
-        /// The route.
+        /// The route as it is now.
         route: Box<RouteSpec>,
-        /// `NLM_F_REPLACE`.
+        /// `NLM_F_REPLACE`: it took the place of another one.
         replaced: bool,
     },
-    /// `RTM_DELROUTE`.
+    /// `RTM_DELROUTE`: a route that is gone.
     RouteDel(Box<RouteSpec>),
-    /// `RTM_NEWRULE`.
+    /// `RTM_NEWRULE`: a policy rule that was added, or is in the dump.
     Rule(Box<RuleSpec>),
-    /// `RTM_DELRULE`.
+    /// `RTM_DELRULE`: a policy rule that is gone.
     RuleDel(Box<RuleSpec>),
     /// `NLMSG_ERROR`: the answer to a request; also of one that succeeded.
     Ack {
-        /// Of the request.
+        /// Sequence number of the request.
         seq: u32,
-        /// The result.
+        /// Success, or the kernel's errno.
         result: Result<(), Errno>,
     },
     /// `NLMSG_DONE`: end of a dump.
     Done {
-        /// Of the request.
+        /// Sequence number of the request.
         seq: u32,
-        /// Whether the dump succeeded.
+        /// Success, or the errno that ended the dump.
         result: Result<(), Errno>,
     },
     /// `NLMSG_OVERRUN`: messages were lost.
@@ -111,12 +111,12 @@ pub enum Kind {
     Other(u16),
 }
 
-/// One message, unread.
+/// One received message whose content is not decoded yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// `nlmsg_type`.
+    /// `nlmsg_type`: the type of the message.
     pub kind: u16,
-    /// `nlmsg_flags`.
+    /// `nlmsg_flags`: `NLM_F_MULTI` and others.
     pub flags: u16,
     /// `nlmsg_seq`: of the request that it answers; of a notification, 0 or that of another program's request.
     pub seq: u32,

@@ -45,7 +45,7 @@ const BATCH_END: u16 = 0x11;
 const NFPROTO_UNSPEC: u8 = 0;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
-/// `struct nfgenmsg`.
+/// Bytes of `struct nfgenmsg`.
 const NFGEN_HEADER: usize = 4;
 
 // <linux/netfilter/nf_tables.h>
@@ -157,7 +157,7 @@ const MARKS_MAX: usize = 800;
 const ICMPV6: u8 = 58;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-/// `IFNAMSIZ`.
+/// `IFNAMSIZ`: bytes of an interface name with its final zero.
 const NAME_SIZE: usize = 16;
 
 /// Packets that are marked: to addresses from `first` on, of a protocol and to a port.
@@ -165,20 +165,20 @@ const NAME_SIZE: usize = 16;
 pub struct MarkKey {
     /// The family is IPv6.
     pub v6: bool,
-    /// Protocol.
+    /// TCP, UDP or SCTP.
     pub protocol: Protocol,
-    /// Port; 0: any.
+    /// Destination port; 0: any.
     pub port: u16,
-    /// First address.
+    /// The first address of the range.
     pub first: IpAddr,
 }
 
 /// The rest of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Marked {
-    /// Last address.
+    /// The last address of the range.
     pub last: IpAddr,
-    /// The mark.
+    /// The firewall mark that packets get.
     pub mark: u32,
 }
 
@@ -192,7 +192,7 @@ pub struct Ruleset {
     pub table: String,
     /// By which they are known as ours, at most [`COMMENT_MAX`] bytes.
     pub comment: String,
-    /// Of the chains.
+    /// Priority of the chains in their hooks.
     pub priority: i32,
     /// Each rule counts its packets.
     pub counters: bool,
@@ -206,7 +206,7 @@ pub struct Ruleset {
 /// A table that is there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Table {
-    /// Its name.
+    /// Name of the table.
     pub name: String,
     /// Of the family `ip6`; otherwise `ip` or another.
     pub v6: bool,

@@ -40,7 +40,7 @@ const IFLA_WIRELESS: u16 = 11;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_EXT_MASK: u16 = 29;
-/// `struct ifinfomsg`.
+/// Bytes of `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
 
 // <linux/if_addr.h>
@@ -57,9 +57,9 @@ const IFA_F_NODAD: u32 = 0x02;
 const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_TENTATIVE: u32 = 0x40;
 const IFA_F_NOPREFIXROUTE: u32 = 0x200;
-/// `struct ifaddrmsg`.
+/// Bytes of `struct ifaddrmsg`.
 const IFADDRMSG: usize = 8;
-/// `INFINITY_LIFE_TIME`, <net/addrconf.h>.
+/// `INFINITY_LIFE_TIME` (net/addrconf.h): the address never expires.
 const FOREVER: u32 = u32::MAX;
 
 /// Appends a request for all links, without statistics, which are most of a link message and not used.

@@ -34,7 +34,7 @@ const FRA_IP_PROTO: u16 = 22;
 const FRA_SPORT_RANGE: u16 = 23;
 const FRA_DPORT_RANGE: u16 = 24;
 const FIB_RULE_INVERT: u32 = 2;
-/// `struct fib_rule_hdr`.
+/// Bytes of `struct fib_rule_hdr`.
 const HEADER: usize = 12;
 
 // <linux/socket.h>
