@@ -140,8 +140,8 @@ pub enum NetOp {
         ifindex: u32,
         /// Whether the interface is taken up (`IFF_UP`) or down.
         up: bool,
-        /// Give it kalived's alias, too.
-        tag: bool,
+        /// Give it kalived's alias, too, and this group (`IFLA_GROUP`); `None`: it has the alias, or is not kalived's.
+        tag: Option<u32>,
     },
     /// Delete an interface.
     LinkDel {

@@ -212,6 +212,7 @@ mod tests {
             mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
             upon: None,
             ours: false,
+            fresh: false,
             master: 0,
             vrf: false,
             table: 0,

@@ -78,9 +78,12 @@ pub struct Link {
     /// The interface below it, if it is of a kind that kalived makes.
     #[serde(default)]
     pub upon: Option<Upon>,
-    /// It has the alias of interfaces that kalived makes ([`LINK_ALIAS`]).
+    /// kalived made it: it has [`LINK_ALIAS`], or still [`LINK_GROUP`].
     #[serde(default)]
     pub ours: bool,
+    /// kalived made it, and has not given it the alias yet.
+    #[serde(default)]
+    pub fresh: bool,
     /// Index of the interface that it is enslaved to (`IFLA_MASTER`): a bridge, a bond, a VRF; 0: to none.
     #[serde(default)]
     pub master: u32,
@@ -94,6 +97,10 @@ pub struct Link {
 
 /// `IFLA_IFALIAS` of every interface that kalived makes: it distinguishes left-overs of kalived from an operator's interfaces.
 pub const LINK_ALIAS: &str = "kalived";
+
+/// `IFLA_GROUP` of an interface from its making until it has [`LINK_ALIAS`] and the configured group. The kernel takes no alias when it makes
+/// an interface: without the group, the interface of a process that is killed in between would count as an operator's.
+pub const LINK_GROUP: u32 = u32::from_be_bytes(*b"kalv");
 
 /// A kind of interface that is made upon another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -180,7 +180,7 @@ pub struct Vmacs {
 }
 
 fn stand_of(l: &Link) -> Stand {
-    Stand { up: l.up, ours: l.ours }
+    Stand { up: l.up, ours: l.ours && !l.fresh }
 }
 
 // An interface with our alias, as it is; `None`: it is of another kind, or not ours.
@@ -565,10 +565,14 @@ impl Vmacs {
     /// Emits requests, up to the limit of those under way.
     pub fn pump(&mut self, links: &Links, fx: &mut Effects) {
         self.stands.ask_about(|req, ifindex, ask| {
-            let (up, tag) = match ask {
+            let (up, ours) = match ask {
                 Ask::Add(s) | Ask::Change(_, s) => (s.up, s.ours),
                 Ask::Del(_) => (false, false),
             };
+            // An interface that has the alias keeps the group that somebody gave it since.
+            let fresh = ours && links.get(ifindex).is_some_and(|l| l.fresh || !l.ours);
+            let group = || self.of.values().find(|o| o.ifindex == Some(ifindex)).map_or(0, |o| o.link.group);
+            let tag = fresh.then(group);
             fx.push(Effect::Net(NetFx::Change { req, op: NetOp::LinkSet { ifindex, up, tag } }));
         });
         self.links.ask_about(|req, name, ask| {

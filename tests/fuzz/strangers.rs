@@ -57,6 +57,7 @@ impl Stage {
             mac: Some([2, 0, 0, 0, 0, 3]),
             upon: None,
             ours: false,
+            fresh: false,
             master: 0,
             vrf: false,
             table: 0,

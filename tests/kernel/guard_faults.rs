@@ -65,7 +65,9 @@ fn a_compiler_that_rests_is_ended_although_the_core_hangs_or_the_guard_dies() {
     daemon.await_line("Reloaded");
     // Once more, with a core that answers.
     daemon.signal("HUP");
-    until_true("another reload", || daemon.lines_with("Reloaded").len() == 2 && role(&daemon, "--compile-config").is_none());
+    until_true("another reload", || {
+        daemon.lines_with("Reloaded").len() == 2 && role(&daemon, "--compile-config").is_none()
+    });
     assert_eq!(daemon.stop().0, Some(0));
 
     let daemon = lab.start(&a, &Conf::v3(150));

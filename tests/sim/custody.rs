@@ -67,6 +67,11 @@ impl Sim {
                         self.filter_apply(node, &op, self.nodes[node].incarnation);
                         world.handle(now, Event::Filter(FilterEv::Reply { req, result: Ok(()) }), &mut fx);
                     }
+                    // An incomplete listing is repeated: it changes nothing.
+                    Effect::Filter(FilterFx::Tables) => {
+                        let tables = self.filter_tables(node);
+                        world.handle(now, Event::Filter(FilterEv::Tables { tables, complete: true }), &mut fx);
+                    }
                     Effect::Note(note) => self.trace.note(self.ground.now, node, &note),
                     Effect::Exit(_) => ended = true,
                     other => self.violate("custody".into(), format!("node {node} is frozen and wants {other:?}")),

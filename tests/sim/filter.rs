@@ -49,12 +49,7 @@ impl Sim {
         match fx {
             FilterFx::Open => drop(self.complete(node, Completion::Filter(FilterEv::Opened(Ok(()))))),
             FilterFx::Tables => {
-                let table = |r: &Arc<Ruleset>| Table {
-                    name: r.table.clone(),
-                    v6: r.addresses.iter().any(|(a, _)| a.is_ipv6()),
-                    comment: Some(r.comment.clone()),
-                };
-                let tables = self.nodes[node].kernel.rules.there.iter().map(table).collect();
+                let tables = self.filter_tables(node);
                 let complete =
                     !self.nodes[node].netlink_errors || !self.fault_rng(Class::NetlinkError, node).permille(300);
                 self.complete(node, Completion::Filter(FilterEv::Tables { tables, complete }));
@@ -83,6 +78,16 @@ impl Sim {
             (false, false) => Ok(()),
         };
         self.complete(node, Completion::Filter(FilterEv::Reply { req, result }));
+    }
+
+    /// The tables of the node's kernel, as a listing reports them.
+    pub fn filter_tables(&self, node: usize) -> Vec<Table> {
+        let table = |r: &Arc<Ruleset>| Table {
+            name: r.table.clone(),
+            v6: r.addresses.iter().any(|(a, _)| a.is_ipv6()),
+            comment: Some(r.comment.clone()),
+        };
+        self.nodes[node].kernel.rules.there.iter().map(table).collect()
     }
 
     /// For this process, which may have frozen or died meanwhile.

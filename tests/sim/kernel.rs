@@ -120,6 +120,7 @@ impl Kernel {
             mac: Some(self.mac),
             upon: None,
             ours: false,
+            fresh: false,
             master: 0,
             vrf: false,
             table: 0,
@@ -167,7 +168,7 @@ impl Kernel {
         let all = self.upper.len();
         let Some(u) = self.upper.get(nth % all.max(1)) else { return Vec::new() };
         let (ifindex, up) = (u.link.ifindex, !u.link.up);
-        self.set_upper(ifindex, up, false).0
+        self.set_upper(ifindex, up, None).0
     }
     /// First half of a dump.
     pub fn dump_links(&self) -> Vec<Msg> {
@@ -321,16 +322,20 @@ impl Kernel {
         }
         self.last_index += 1;
         let (up, running, upon, mac) = (false, false, Some(own.upon), own.mac);
-        let link = Link { name: own.name.clone(), up, running, upon, mac, ..self.link(self.last_index) };
+        let (ours, fresh) = (true, true);
+        let link = Link { name: own.name.clone(), up, running, upon, mac, ours, fresh, ..self.link(self.last_index) };
         self.upper.push(Upper { link: link.clone(), keeps: false });
         (vec![Msg::LinkNew(link)], Ok(()))
     }
-    fn set_upper(&mut self, ifindex: u32, up: bool, tag: bool) -> (Vec<Msg>, Result<(), Errno>) {
+    fn set_upper(&mut self, ifindex: u32, up: bool, tag: Option<u32>) -> (Vec<Msg>, Result<(), Errno>) {
         let running = up && self.link_ok();
         let Some(u) = self.upper.iter_mut().find(|u| u.link.ifindex == ifindex) else {
             return (Vec::new(), Err(Errno::ENODEV));
         };
-        (u.link.up, u.link.running, u.link.ours) = (up, running, u.link.ours || tag);
+        (u.link.up, u.link.running) = (up, running);
+        if tag.is_some() {
+            (u.link.ours, u.link.fresh) = (true, false);
+        }
         let (keeps, mut out) = (u.keeps, vec![Msg::LinkNew(u.link.clone())]);
         if !up {
             let goes = |a: &AddrInfo| a.ifindex == ifindex && a.addr.is_ipv6() && (!keeps || a.scope == 253);

@@ -66,6 +66,7 @@ pub fn link(ifindex: u32, name: &str, up: bool) -> Link {
         mac: Some([2, 0, 0, 0, 0, ifindex as u8]),
         upon: None,
         ours: false,
+        fresh: false,
         master: 0,
         vrf: false,
         table: 0,
@@ -343,7 +344,9 @@ impl Bench {
             NetOp::LinkAdd(own) => {
                 let ifindex = 100 + self.own_asked.len() as u32;
                 let (upon, mac) = (Some(own.upon), own.mac);
-                let made = Link { upon, mac, up: false, running: false, ..link(ifindex, &own.name, false) };
+                let (ours, fresh) = (true, true);
+                let made =
+                    Link { upon, mac, up: false, running: false, ours, fresh, ..link(ifindex, &own.name, false) };
                 self.links.push(made.clone());
                 (vec![Event::Net(NetEv::LinkNew(made))], Ok(()))
             }
@@ -351,7 +354,10 @@ impl Bench {
                 let Some(l) = self.links.iter_mut().find(|l| l.ifindex == *ifindex) else {
                     return (Vec::new(), Err(Errno::ENODEV));
                 };
-                (l.up, l.running, l.ours) = (*up, *up, l.ours | tag);
+                (l.up, l.running) = (*up, *up);
+                if tag.is_some() {
+                    (l.ours, l.fresh) = (true, false);
+                }
                 let mut told = vec![Event::Net(NetEv::LinkNew(l.clone()))];
                 if !up {
                     let goes = |a: &AddrInfo| {

@@ -293,18 +293,19 @@ fn a_name_that_is_taken_is_a_fault_with_its_reason_until_it_is_free() {
 
 #[test]
 fn what_a_killed_process_left_is_taken_down_first_and_made_anew_if_it_does_not_fit() {
-    let leftover = |mac| Link { mac: Some(mac), upon: upon(), ours: true, ..link(9, NAME, true) };
-    for (mac, ifindex) in [(MAC, 9), ([0, 0, 0x5e, 0, 1, 50], 0)] {
+    // `fresh`: killed after it had made the interface, and before it gave it the alias.
+    let leftover = |mac, fresh| Link { mac: Some(mac), upon: upon(), ours: true, fresh, ..link(9, NAME, true) };
+    for (mac, fresh, ifindex) in [(MAC, false, 9), (MAC, true, 9), ([0, 0, 0x5e, 0, 1, 50], false, 0)] {
         let cfg = vmac(v2());
         let mut b = Bench::cold(vec![cfg.clone()]);
-        b.links.push(leftover(mac));
+        b.links.push(leftover(mac, fresh));
         b.kernel.push(addr(9, "198.18.0.100", 32, kalived::effect::ADDR_PROTO));
         b.start();
         b.rx(&cfg, PEER, 200, cfg.advert_int);
         b.run(Duration::from_millis(100));
         assert_eq!((b.state(), is_up(&b)), (State::Backup, false), "{:?}", b.log);
         let l = own(&b).expect("there");
-        assert_eq!((l.mac, l.ifindex == 9), (Some(MAC), ifindex == 9));
+        assert_eq!((l.mac, l.ifindex == 9, l.fresh), (Some(MAC), ifindex == 9, false));
         assert_eq!(on_own(&b), [ip("198.18.0.100")]);
         b.term();
         b.run(Duration::from_secs(3));

@@ -164,6 +164,7 @@ fn links_as_the_kernel_tells_them() {
         mac: Some([0; 6]),
         upon: None,
         ours: false,
+        fresh: false,
         master: 0,
         vrf: false,
         table: 0,
@@ -182,6 +183,7 @@ fn links_as_the_kernel_tells_them() {
         mac: Some([2, 0, 0, 0, 0, 0x33]),
         upon: None,
         ours: false,
+        fresh: false,
         master: 0,
         vrf: false,
         table: 0,
@@ -416,7 +418,7 @@ fn an_interface_of_our_own_is_asked_for_as_it_is_reported() {
         out[20..24].copy_from_slice(&11u32.to_ne_bytes());
         let told = kinds(&out);
         let [Ok(Kind::Link(link))] = &told[..] else { panic!("{told:?}") };
-        assert!(own.is(link) && link.ifindex == 11 && !link.up && !link.ours, "{link:?}");
+        assert!(own.is(link) && link.ifindex == 11 && !link.up && link.ours && link.fresh, "{link:?}");
         assert!(!OwnLink { upon: Upon { parent: 8, ..own.upon }, ..own.clone() }.is(link));
         // No cut leads to a panic.
         for n in 0..out.len() {
@@ -424,9 +426,11 @@ fn an_interface_of_our_own_is_asked_for_as_it_is_reported() {
         }
     }
     let (mut out, mut del) = (BytesMut::new(), BytesMut::new());
-    set_link(&mut out, 9, 11, true, true);
+    set_link(&mut out, 9, 11, true, Some(3));
     del_link(&mut del, 9, 11);
     assert_eq!(out[16..32], [[0, 0, 0, 0], 11u32.to_ne_bytes(), 1u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat()[..]);
     assert!(out.windows(7).any(|w| w == b"kalived"));
+    let group = [8u16.to_ne_bytes(), 27u16.to_ne_bytes()].concat();
+    assert!(out.windows(8).any(|w| w[..4] == group[..] && w[4..] == 3u32.to_ne_bytes()));
     assert_eq!(del[16..24], [[0, 0, 0, 0], 11u32.to_ne_bytes()].concat()[..]);
 }

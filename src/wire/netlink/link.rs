@@ -1,7 +1,7 @@
 //! The rtnetlink messages that make, set and delete interfaces of our own: macvlan and ipvlan. Read first: `mod.rs`, `route.rs`.
 
 use super::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, attrs, put_attr, put_message, u16_at, u32_at};
-use crate::net::{LINK_ALIAS, OwnLink, UponKind};
+use crate::net::{LINK_ALIAS, LINK_GROUP, OwnLink, UponKind};
 use crate::wire::Bad;
 use bytes::{BufMut, BytesMut};
 
@@ -43,9 +43,7 @@ pub fn new_link(out: &mut BytesMut, seq: u32, link: &OwnLink) {
         if link.master != 0 {
             put_attr(out, IFLA_MASTER, &link.master.to_ne_bytes());
         }
-        if link.group != 0 {
-            put_attr(out, IFLA_GROUP, &link.group.to_ne_bytes());
-        }
+        put_attr(out, IFLA_GROUP, &LINK_GROUP.to_ne_bytes());
         let mut data = BytesMut::new();
         let kind: &[u8] = match link.upon.kind {
             UponKind::Macvlan => {
@@ -65,12 +63,13 @@ pub fn new_link(out: &mut BytesMut, seq: u32, link: &OwnLink) {
     });
 }
 
-/// Appends a request to take an interface up or down; `tag`: and to give it our alias. Answered by an ack with `seq`.
-pub fn set_link(out: &mut BytesMut, seq: u32, ifindex: u32, up: bool, tag: bool) {
+/// Appends a request to take an interface up or down; `tag`: and to give it our alias and this group. Answered by an ack with `seq`.
+pub fn set_link(out: &mut BytesMut, seq: u32, ifindex: u32, up: bool, tag: Option<u32>) {
     put_message(out, RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, seq, |out| {
         put_info(out, ifindex, if up { IFF_UP } else { 0 }, IFF_UP);
-        if tag {
+        if let Some(group) = tag {
             put_attr(out, IFLA_IFALIAS, LINK_ALIAS.as_bytes());
+            put_attr(out, IFLA_GROUP, &group.to_ne_bytes());
         }
     });
 }

@@ -4,7 +4,7 @@ use super::link::{self, Info};
 use super::{
     Kind, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, attrs, put_attr, put_message, u32_at,
 };
-use crate::net::{AddrInfo, AddrSpec, LINK_ALIAS, Link, Upon};
+use crate::net::{AddrInfo, AddrSpec, LINK_ALIAS, LINK_GROUP, Link, Upon};
 use crate::wire::{Bad, array};
 use bytes::{BufMut, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -39,6 +39,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_WIRELESS: u16 = 11;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_GROUP: u16 = 27;
 const IFLA_EXT_MASK: u16 = 29;
 /// Bytes of `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
@@ -166,6 +167,7 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
     }
     let (mut name, mut mtu, mut mac) = (None, 0, None);
     let (mut parent, mut master, mut info, mut ours) = (0, 0, Info::Other, false);
+    let mut fresh = false;
     for attr in attrs(body.get(IFINFOMSG..).unwrap_or_default()) {
         match attr? {
             (IFLA_IFNAME, v) => name = Some(text(v)),
@@ -175,6 +177,7 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
             (IFLA_MASTER, v) => master = u32_at(v, 0)?,
             (IFLA_LINKINFO, v) => info = link::read_info(v)?,
             (IFLA_IFALIAS, v) => ours = text(v) == LINK_ALIAS,
+            (IFLA_GROUP, v) => fresh = u32_at(v, 0)? == LINK_GROUP,
             // A wireless event says only the name and what it is about: not a description of the link.
             (IFLA_WIRELESS, _) => return Ok(Kind::Other(kind)),
             _ => {}
@@ -195,7 +198,8 @@ fn read_link(kind: u16, body: &[u8]) -> Result<Kind, Bad> {
             Info::Upon(kind, mode) => Some(Upon { kind, mode, parent }),
             Info::Vrf(_) | Info::Other => None,
         },
-        ours,
+        ours: ours || fresh,
+        fresh: fresh && !ours,
         master,
         vrf: matches!(info, Info::Vrf(_)),
         table: if let Info::Vrf(table) = info { table } else { 0 },

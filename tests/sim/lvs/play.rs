@@ -673,6 +673,7 @@ fn link() -> Link {
         mac: Some([2, 0, 0, 0, 0, 1]),
         upon: None,
         ours: false,
+        fresh: false,
         master: 0,
         vrf: false,
         table: 0,

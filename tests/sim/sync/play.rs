@@ -161,6 +161,7 @@ pub(super) fn link(index: usize, up: bool) -> Link {
         mac: Some([2, 0, 0, 0, 0, index as u8]),
         upon: None,
         ours: false,
+        fresh: false,
         master: 0,
         vrf: false,
         table: 0,
