@@ -16,6 +16,8 @@ use std::rc::Rc;
 
 /// The largest known configuration takes a second; a longer run waits for a file server or a name server.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Messages as entries, which are logged with their severities.
+pub const ENTRIES: &str = "--log-entries";
 /// Bytes of messages that are read.
 const TEXT: usize = 16 * 1024;
 
@@ -34,6 +36,7 @@ pub struct Compiler {
     pub pid: u32,
     deadline: Instant,
     late: bool,
+    older: bool,
     image: File,
     text: File,
 }
@@ -41,9 +44,29 @@ pub struct Compiler {
 impl Compiler {
     /// Starts the compiler. `new`: the program at the path, at an upgrade or a hand-over.
     pub fn start(roles: &Roles, new: bool, wanted: Use, reports: &Reports, now: Instant) -> io::Result<Compiler> {
+        Compiler::start_as(roles, new, Some(wanted), reports, now)
+    }
+
+    /// Starts the program at the path again, as a release before there were [`ENTRIES`] and purposes: see [`Compiler::is_older`].
+    pub fn start_older(roles: &Roles, reports: &Reports, now: Instant) -> io::Result<Compiler> {
+        Compiler::start_as(roles, true, None, reports, now)
+    }
+
+    fn start_as(
+        roles: &Roles,
+        new: bool,
+        wanted: Option<Use>,
+        reports: &Reports,
+        now: Instant,
+    ) -> io::Result<Compiler> {
         let (image, text) = (memfd::create("kalived image")?, memfd::create("kalived messages")?);
         let pid = roles.compiler(new, wanted, &image, &text, reports)?;
-        Ok(Compiler { pid, deadline: now + LIMIT, late: false, image, text })
+        Ok(Compiler { pid, deadline: now + LIMIT, late: false, older: wanted.is_none(), image, text })
+    }
+
+    /// Whether the program refused our command line, because it is of a release that does not know [`ENTRIES`].
+    pub fn is_older(&self, end: End) -> bool {
+        end != End::Exited(0) && !self.older && self.messages().iter().any(|note| note.text.contains(ENTRIES))
     }
 
     /// Kills the compiler after its time limit.

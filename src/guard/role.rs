@@ -3,7 +3,7 @@
 //! The processes execute /proc/self/exe, which is this program even after a package manager has replaced the file: only the program that
 //! made an image and the words of the command line is sure to understand them. Only an upgrade executes the program at the path.
 
-use super::compiler::Use;
+use super::compiler::{ENTRIES, Use};
 use super::vips::Holdings;
 use crate::process::args::{AFTER, CORE, DETACH, DETAIL, DUMP, HELPER, LOGS, OF, REMOVE, STANDBY};
 use crate::process::dump::Kind;
@@ -171,9 +171,18 @@ impl Roles {
     }
 
     /// Starts the compiler: it writes the image to `image` and its messages to `text`. `new`: the program at the path.
-    pub fn compiler(&self, new: bool, wanted: Use, image: &File, text: &File, reports: &Reports) -> io::Result<u32> {
-        let mut words = vec!["kalived: compiler", "--compile-config", &self.file, "--color=never", "--log-entries"];
-        words.extend((wanted == Use::Start).then_some("--force"));
+    /// `wanted`: the purpose; `None`: the program is of a release that knows neither purposes nor entries.
+    pub fn compiler(
+        &self,
+        new: bool,
+        wanted: Option<Use>,
+        image: &File,
+        text: &File,
+        reports: &Reports,
+    ) -> io::Result<u32> {
+        let mut words = vec!["kalived: compiler", "--compile-config", &self.file, "--color=never"];
+        words.extend(wanted.map(|_| ENTRIES));
+        words.extend((wanted == Some(Use::Start)).then_some("--force"));
         if let Some(id) = &self.report.config_id {
             words.extend(["-i", id]);
         }

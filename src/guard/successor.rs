@@ -87,6 +87,13 @@ impl Guard {
             return Asked::Open(asked);
         }
         match asked {
+            // A downgrade: what is older than the option is asked as its own release asks.
+            Successor::Compiling(compiler) if compiler.is_older(end) => {
+                match Compiler::start_older(&self.roles, &self.reports, now) {
+                    Ok(again) => Asked::Open(Successor::Compiling(again)),
+                    Err(e) => Asked::Refused(format!("{}: {e}", self.roles.exe.display())),
+                }
+            }
             Successor::Compiling(compiler) => {
                 self.say_messages(&compiler, Say::Failures);
                 match compiler.finish(end).and_then(|image| self.check(now, image)) {
