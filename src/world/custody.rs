@@ -193,7 +193,8 @@ impl World {
         }
         if self.custody.removing {
             self.pump_all(now, fx);
-            if self.custody.limits.is_empty() {
+            // As long as something waits, addresses that stay on own interfaces may be there, or about to be added.
+            if self.custody.limits.is_empty() && self.custody.routes.is_none() {
                 self.end_filter(fx);
             }
         }
