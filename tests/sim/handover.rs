@@ -171,7 +171,7 @@ impl Sim {
     /// The kernel executes requests of a process that does not exist any more.
     pub fn netlink_of_another(&mut self, node: usize, op: &NetOp) {
         let (told, _) = self.nodes[node].kernel.apply(op);
-        if self.nodes[node].runs() {
+        if self.nodes[node].process.is_some() {
             // To a successor that begins after the frozen process gave it up, this is the work of another program.
             self.ground.nodes[node].netlink_touched = self.ground.now;
         }
