@@ -21,7 +21,7 @@ from lab import vm  # noqa: E402
 
 MODULES = ["veth", "bridge", "macvlan", "dummy", "crc32c_generic", "nf_tables", "nft_compat", "nft_limit", "nft_counter",
            "nft_meta_bridge", "nf_log_syslog", "sch_netem", "ifb", "af_packet_diag", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc",
-           "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh", "ip_tunnel", "ipip", "ipvlan", "vrf", "8021q", "mpls_router",
+           "ip_vs_wlc", "ip_vs_sh", "ip_vs_mh", "ip_tunnel", "ipip", "ipvlan", "vrf", "8021q", "bonding", "mpls_router",
            "mpls_iptunnel", "ila"]
 #: What the tests call beside kalived.
 PROGRAMS = ("bash dash ip nft nsenter unshare setpriv prlimit timeout tcpdump sysctl kill ps killall env sleep cat "

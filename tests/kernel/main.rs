@@ -10,6 +10,7 @@ mod accept;
 mod announce;
 mod bad_config;
 mod bad_input;
+mod bonds;
 mod config_files;
 mod ends;
 mod guard;
