@@ -4,7 +4,7 @@
 
 use crate::event::Errno;
 use crate::id::VrKey;
-use crate::net::OwnLink;
+use crate::net::{Link, OwnLink};
 use crate::reconcile::Item;
 
 /// Name of an interface, at most 15 bytes.
@@ -59,4 +59,14 @@ impl Item for Stand {
     fn is_gone(errno: Errno) -> bool {
         matches!(errno, Errno::ENODEV | Errno::ENXIO)
     }
+}
+
+pub(super) fn stand_of(l: &Link) -> Stand {
+    Stand { up: l.up, ours: l.ours && !l.fresh }
+}
+
+// An interface with our alias, as it is; `None`: it is of another kind, or not ours.
+pub(super) fn as_is(l: &Link) -> Option<OwnLink> {
+    let upon = l.upon.filter(|_| l.ours)?;
+    Some(OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master: l.master })
 }

@@ -17,7 +17,7 @@
 mod item;
 pub mod text;
 
-pub use item::{Name, Stand};
+pub use item::{Name, Stand, as_is, stand_of};
 
 use crate::effect::{Effect, Effects, HelperFx, NetFx, NetOp};
 use crate::event::{Errno, Link, ReqId};
@@ -177,16 +177,6 @@ pub struct Vmacs {
     asks: Vec<(u64, String, Vec<Set>)>,
     holding: bool,
     changes: u64,
-}
-
-fn stand_of(l: &Link) -> Stand {
-    Stand { up: l.up, ours: l.ours && !l.fresh }
-}
-
-// An interface with our alias, as it is; `None`: it is of another kind, or not ours.
-fn as_is(l: &Link) -> Option<OwnLink> {
-    let upon = l.upon.filter(|_| l.ours)?;
-    Some(OwnLink { name: l.name.clone(), upon, mac: l.mac, group: 0, master: l.master })
 }
 
 fn links_there(links: &Links) -> impl Fn(Name, &OwnLink) -> Vec<OwnLink> {
