@@ -17,7 +17,8 @@
 mod item;
 pub mod text;
 
-pub use item::{Name, Stand, as_is, stand_of};
+pub use item::{Name, Stand};
+use item::{as_is, stand_of};
 
 use crate::effect::{Effect, Effects, HelperFx, NetFx, NetOp};
 use crate::event::{Errno, Link, ReqId};
