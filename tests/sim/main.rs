@@ -7,8 +7,8 @@
 //! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel` with `fib` and
 //! `filter`, `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; then `reload`, `handover`, `custody`, `routes`, `recording`. `sync`
 //! and `lvs` are simulators of their own, of sync groups and of virtual servers. All these have neither `sys` nor `daemon`, and make
-//! no system call. `os` runs the shipped loop and its services over a simulated ring, with random requests, and with the
-//! shipped `World` as whole routers on one LAN. `docs/invariants.md` lists what is checked.
+//! no system call. `os` runs the shipped loop and its services over a simulated ring, with random requests, between a guard and a
+//! helper, and with the shipped `World` as whole routers on one LAN. `docs/invariants.md` lists what is checked.
 
 mod custody;
 mod exec;

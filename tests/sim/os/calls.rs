@@ -115,11 +115,11 @@ impl Calls for SimOs {
     fn netlink_drops(&mut self, fd: &Fd) -> Option<u32> {
         self.files.get(&fd.as_raw_fd()).map(|f| f.drops)
     }
-    fn send_message(&mut self, _fd: &Fd, _bytes: &[u8], _gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        Err(io::ErrorKind::WouldBlock.into())
+    fn send_message(&mut self, fd: &Fd, bytes: &[u8], _gift: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        self.line_send(fd.as_raw_fd(), bytes)
     }
-    fn recv_message(&mut self, _fd: &Fd, _buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
-        Ok(None)
+    fn recv_message(&mut self, fd: &Fd, buf: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+        Ok(self.line_recv(fd.as_raw_fd(), buf)?.map(|n| (n, Vec::new())))
     }
     fn usable_fifo(&mut self, _fd: &OwnedFd) -> bool {
         true

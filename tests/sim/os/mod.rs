@@ -13,6 +13,7 @@
 pub mod buffers;
 mod calls;
 mod lan;
+mod line;
 pub mod machine;
 pub mod route;
 mod routers;
@@ -68,6 +69,10 @@ pub enum Lie {
     RepeatStream,
     /// A cancelled timer does not cancel its sends.
     KeepChain,
+    /// Sometimes a message to the guard or the helper is dropped.
+    LoseMessage,
+    /// Sometimes a message of theirs is delivered again.
+    RepeatMessage,
 }
 
 /// Rates of the faults, in a thousand.
@@ -108,7 +113,7 @@ enum What {
     Read,
     Connect,
     Recv { size: usize },
-    Poll,
+    Poll { write: bool },
     RecvMulti { group: u16 },
     Timeout { at: Instant },
     Cancel { target: OpKey },
@@ -166,6 +171,7 @@ pub struct SimOs {
     pub asleep: Option<Option<Instant>>,
     /// How often each fault happened.
     pub faults: BTreeMap<&'static str, u64>,
+    lines: BTreeMap<RawFd, line::Line>,
     null: std::fs::File,
 }
 
@@ -189,6 +195,7 @@ impl SimOs {
             route: Route::default(),
             asleep: None,
             faults: BTreeMap::new(),
+            lines: BTreeMap::new(),
             null: std::fs::File::open("/dev/null").expect("a null device"),
         }
     }
@@ -199,6 +206,7 @@ impl SimOs {
             return Err(io::Error::from_raw_os_error(24));
         }
         let fd: Fd = Rc::new(self.null.try_clone()?.into());
+        self.lines.remove(&fd.as_raw_fd());
         self.files.insert(fd.as_raw_fd(), File { alive: Rc::downgrade(&fd), ..File::default() });
         Ok(fd)
     }
@@ -406,9 +414,10 @@ impl SimOs {
                 self.left.push((self.now, Left::Packet(bytes)));
                 self.finish(key, n, None);
             }
-            What::Poll => {
+            What::Poll { write } => {
                 // Of a packet socket: when it has room.
-                if self.files.get(&fd.unwrap_or(-1)).is_some_and(|f| f.packets) {
+                let fd = fd.unwrap_or(-1);
+                if self.line_ready(fd, *write) || self.files.get(&fd).is_some_and(|f| f.packets) {
                     self.soon(key);
                 }
             }
@@ -432,7 +441,7 @@ impl SimOs {
                 let refused = self.happens("connection refused", self.rates.stream);
                 self.finish(key, if refused { ECONNREFUSED } else { 0 }, None);
             }
-            What::Poll => self.finish(key, 4, None),
+            What::Poll { .. } => self.finish(key, 4, None),
             What::Send { bytes, how: How::Worker } => {
                 let bytes = bytes.clone();
                 if self.happens("netlink send failed", self.rates.netlink) {
@@ -640,8 +649,8 @@ impl Ops<Token> for SimOs {
     fn recv(&mut self, tag: Token, fd: &Fd, size: usize) -> OpKey {
         self.push(tag, What::Recv { size }, Some(fd), Link::Last, false)
     }
-    fn poll(&mut self, tag: Token, fd: &Fd, _write: bool) -> OpKey {
-        self.push(tag, What::Poll, Some(fd), Link::Last, false)
+    fn poll(&mut self, tag: Token, fd: &Fd, write: bool) -> OpKey {
+        self.push(tag, What::Poll { write }, Some(fd), Link::Last, false)
     }
     fn recv_multi(&mut self, tag: Token, fd: &Fd, _: &Rc<Header>, _into: &SimBuffers) -> OpKey {
         let netlink = self.files.get(&fd.as_raw_fd()).is_some_and(|f| f.netlink);

@@ -113,7 +113,7 @@ pub fn run(seed: u64, lie: Option<Lie>, figures: &mut Figures) -> Option<(Rule, 
 }
 
 /// The loop sleeps until something has completed or its time has come.
-fn sleep(os: &mut SimOs, until: Option<Instant>) {
+pub fn sleep(os: &mut SimOs, until: Option<Instant>) {
     use kalived::sys::os::Ops;
     while os.queued() == 0 {
         let next = kalived::time::earliest(until, os.next_due()).expect("something is always due");
