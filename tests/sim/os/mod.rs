@@ -7,8 +7,8 @@
 //! come with the next call into the kernel, writes are short, reads are interrupted.
 //!
 //! Read first: `src/sys/os.rs`, `src/daemon/adverts.rs` (races). `buffers.rs`, `route.rs` (the kernel behind rtnetlink), then
-//! `machine.rs` (the requests to the services, and the rules for their answers) and `run.rs`. `routers.rs` runs the shipped `World` on the
-//! loop instead.
+//! `machine.rs` (the requests to the services, and the rules for their answers) and `run.rs`. `line.rs` has a guard and a helper;
+//! `routers.rs` runs the shipped `World` on the loop instead.
 
 pub mod buffers;
 mod calls;
