@@ -217,7 +217,8 @@ impl Guard {
     fn rest_compiler(&mut self, now: Instant) {
         let Some(pid) = self.reloads.compiler().filter(|pid| child::stopped(*pid)) else { return };
         self.resting.add(pid, now);
-        if self.core.is_some() {
+        // The core of another release, which an upgrade replaces, may not know the request.
+        if self.core.is_some() && self.upgrade.is_none() {
             self.tell(ToCore::Lull);
         } else {
             self.resting.end();
