@@ -270,6 +270,9 @@ impl Guard {
         for (_, child) in self.ends.extract_if(.., |(at, _)| *at <= now) {
             os.say(self.fd, ToCore::ChildExit { child, end: ChildEnd::Exited(0) }.encode());
         }
+        if now > machine.end + PATIENCE * 2 {
+            return; // so that no message is on its way at the end
+        }
         if self.asked.is_none() && rng.permille(10) {
             self.asked = Some(now);
             os.say(self.fd, ToCore::Lull.encode());
@@ -326,7 +329,7 @@ impl Helper {
             os.say(fd, tell.encode().expect("within the limits"));
         }
         for watch in &self.watches {
-            if rng.permille(5) {
+            if now < machine.end + PATIENCE * 2 && rng.permille(5) {
                 let tell = Tell::FileRead { watch: *watch, result: Ok(b"1".to_vec()) };
                 os.say(fd, tell.encode().expect("within the limits"));
             }
