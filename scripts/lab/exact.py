@@ -317,9 +317,10 @@ def scenes():
     spread = SPREAD.format(seconds=10, interval_us=1_000_000)
     four = ("eth0", "eth1", "eth2", "eth3")
     ten = GLOBALS + "".join(instance(f"r{n}", f"eth{n % 4}", n + 1, 1, [f"10.80.0.{n + 1}/32"]) for n in range(10))
-    # At several moments: what stands in the way of an advert is short, and one reload may miss it. The last one only compares.
-    reload = ("for i in 1 2 3; do kill -HUP $PID; sleep 4.0013; done; "
-              "[ $DAEMON != kalived ] || kalived reload --dry-run -p /run/a.conf/pid >/dev/null")
+    # At several moments: what stands in the way of an advert is short, and one reload may miss it.
+    reload = "for i in 1 2 3 4; do kill -HUP $PID; sleep 4.0013; done"
+    # A tool of the operator's ends when it is done, not when no advert is due: a kernel before 6.7 frees its memory in one piece.
+    compare = "for i in 1 2 3 4; do kalived reload --dry-run -p /run/a.conf/pid >/dev/null; sleep 2.0013; done"
     upgrade = "for i in 1 2 3; do kalived upgrade -p /run/a.conf/pid || echo upgrade failed; sleep 1.0013; done"
     return {
         "one": Scene("One router at 10 ms", ADVERTS.format(seconds=5, interval_us=10_000), {"a.conf": one},
@@ -332,8 +333,10 @@ def scenes():
                        ("p99_ns", "deviation, 99th percentile", "time"),
                        ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024, mips=500),
         "scripts": Scene("One router at 10 ms, 50 scripts a second", beside(":"), {"a.conf": with_scripts(50)}, GAP),
-        "reload": Scene("One router at 10 ms, 37,000 real servers reloaded three times", beside(reload, 8, 19),
+        "reload": Scene("One router at 10 ms, 37,000 real servers reloaded four times", beside(reload, 8, 19),
                         {"a.conf": one + servers.text(37_000, 600).split("}\n", 1)[1]}, GAP, memory=2048),
+        "compare": Scene("One router at 10 ms, 37,000 real servers compared four times (reload --dry-run)", beside(compare, 8, 15),
+                         {"a.conf": one + servers.text(37_000, 600).split("}\n", 1)[1]}, GAP, memory=2048, both=False),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500),
         "takeover2000": takeover(2000), "client2000": client(2000), "vmac500": takeover(500, True), "vmac2000": takeover(2000, True),
