@@ -43,7 +43,7 @@ mod tests {
     fn the_answer_waits_for_room_but_not_forever() {
         let at = |ms: u64| Instant(1_000_000_000 + ms * 1_000_000);
         let mut lull = Lull::default();
-        assert!(!lull.begins(at(0), None), "nobody asked");
+        assert!(!lull.begins(at(0), None), "no request was made");
         lull.ask(at(0));
         assert!(!lull.begins(at(0), Some(at(5))));
         assert!(!lull.begins(at(9), Some(at(8))), "an advert that is late comes first");

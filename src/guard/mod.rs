@@ -150,7 +150,7 @@ pub struct Guard {
     /// When a core is to be started.
     start_at: Option<Instant>,
     reloads: Reloads,
-    /// Compilers that have completed their work.
+    /// The compiler that has completed its work and was not ended yet.
     resting: Resting,
     reporting: Reporting,
     upgrade: Option<Upgrade>,

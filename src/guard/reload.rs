@@ -42,7 +42,7 @@ pub(super) enum Say {
     Failures,
 }
 
-/// Requested reloads, the compiler that runs, and what the log was told about the file.
+/// The requested reloads, the compiler that is running, and the notes about the file that were logged.
 #[derive(Default)]
 pub(super) struct Reloads {
     queue: Queue,
@@ -266,7 +266,7 @@ impl Guard {
 
     /// Another core has been in charge since a reload began or ended: the reload must not be lost.
     pub(super) fn reload_again(&mut self, now: Instant) {
-        // The core before answers no more. A configuration that nobody waits for is older than that of the core in charge.
+        // The previous core sends no more answers. A configuration for which no client waits is older than that of the core in charge.
         let newest = self.reloads.sent.pop_back();
         self.reloads.sent.clear();
         if let (Some(image), Some(Step::Applying(until))) = (newest, &mut self.reloads.step) {
