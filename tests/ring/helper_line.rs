@@ -144,9 +144,14 @@ fn what_cannot_be_asked_fails_at_once() {
     let watch = key();
     core.apply([Effect::Helper(HelperFx::WatchFile { watch, path: "/f".into() })]);
     core.say(Tell::FileRead { watch: watch.to_bits(), result: Err(2) }, None);
-    core.exec.wait(Some(clock::mono() + PATIENCE), None, false).unwrap();
-    core.exec.events(clock::now(), &mut |e| panic!("{e:?}"));
-    assert!(seqpacket::send(&core.helper, b"x", &[]).is_err());
+    // A turn may come for something else: the log's own deadline, or what a test beside this one changes in the kernel.
+    let deadline = clock::mono() + PATIENCE;
+    while seqpacket::send(&core.helper, b"x", &[]).is_ok() {
+        assert!(clock::mono() < deadline, "the line to the helper is open still");
+        core.exec.wait(Some(deadline), None, false).unwrap();
+        core.exec.events(clock::now(), &mut |e| assert!(!matches!(e, Event::Helper(_)), "{e:?}"));
+        core.apply([]);
+    }
 }
 
 #[test]
