@@ -173,7 +173,7 @@ pub(super) fn undefined(word: &str) -> Option<String> {
 const FILL_IN: &str = "this looks like a template that was not filled in: fill it in before kalived reads it";
 
 /// The first placeholder of a template in a line: of Jinja and Helm, ERB, shells, autoconf, Python, or what people write.
-fn placeholder(line: &str) -> Option<&str> {
+pub(super) fn placeholder(line: &str) -> Option<&str> {
     // What follows `!` may still be of a template: `{% if !x %}`.
     let comment = lex::comments(line).into_iter().find(|c| line.get(c.start..).is_some_and(|t| t.starts_with('#')));
     let code = line.get(..comment.map_or(line.len(), |c| c.start)).unwrap_or(line);

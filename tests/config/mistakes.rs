@@ -80,6 +80,8 @@ fn a_name_that_is_not_defined_and_a_template() {
         "virtual_ipaddress_excluded {\n10.0.0.9 dev @DEV@/\n}",
         "virtual_ipaddress_excluded {\n%VIP%\n}",
         "virtual_ipaddress_excluded {\n<VIP>/24\n}",
+        "virtual_ipaddress_excluded {\n@VIP@\n}",
+        "virtual_ipaddress_excluded {\n@VIP@/24 dev eth0\n@VIP2@/24\n}",
     ] {
         let loaded = instance(line);
         let bad: Vec<String> = short(&loaded).into_iter().filter(|m| !m.contains("note:")).collect();

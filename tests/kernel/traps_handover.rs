@@ -143,6 +143,75 @@ fn a_hand_over_by_command_is_refused_for_a_file_that_cannot_be_run() {
     until_true("the VIP on b", || !a.holds(VIP) && b.holds(VIP));
 }
 
+/// What a hand-over keeps is what the next process begins with: without a place for it, the process that runs goes on.
+#[test]
+fn a_hand_over_whose_state_cannot_be_kept_is_refused() {
+    if stand_in() {
+        return skip("handover: no room", "the stand-in cannot");
+    }
+    let Some(lab) = Lab::new("handover: no room") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let on_b = lab.start(&b, &Conf::v3(100));
+    // The lock, the state and the socket lie in a file system of 64 KiB.
+    let small = lab.path("small");
+    std::fs::create_dir(&small).expect("the lab's directory is writable");
+    let _mounted = Small::mount(&small);
+    let pid_file = small.join("a.pid");
+    let place = pid_file.to_str().expect("the lab's names are text");
+    let words = ["sh", "-c", "exec \"$@\" -p \"$0\"", place];
+    let mut on_a = lab.start_under(&words, under_test(), &a, &Conf::v3(150).text());
+    let handover = || {
+        let out = Command::new(executable(under_test())).args(["handover", "-p", place]).output();
+        let out = out.expect("the program under test can be run");
+        (out.status.code(), format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)))
+    };
+    until_true("the VIP on a", || a.holds(VIP));
+    on_b.await_state(State::Backup);
+    let monitor = Monitor::on(&lab, &a);
+    let before = on_b.states().len();
+
+    let state = small.join("a.state");
+    let refused = |why: &str| {
+        let (code, text) = handover();
+        assert!(code == Some(1) && text.contains("Hand-over refused: the state cannot be kept: "), "{code:?} {text}");
+        assert!(text.contains(why) && text.contains("what runs goes on"), "{text}");
+        assert!(!monitor.lost_the_vip() && on_b.states().len() == before, "{}", on_b.log());
+    };
+    std::fs::create_dir(&state).expect("there is room");
+    refused("Is a directory");
+    std::fs::remove_dir(&state).expect("it is empty");
+    let filler = small.join("filler");
+    let mut file = std::fs::File::create(&filler).expect("there is room");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    refused("No space left on device");
+    assert!(!state.exists(), "a part of a state is none");
+
+    drop(file);
+    std::fs::remove_file(&filler).expect("it is there");
+    let (code, text) = handover();
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(on_a.await_exit().code(), Some(0));
+    until_true("the VIP on b", || !a.holds(VIP) && b.holds(VIP));
+}
+
+/// A mounted file system of 64 KiB.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: &std::path::Path) -> Small {
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k,mode=700", "small"]).arg(at).status();
+        assert!(done.is_ok_and(|s| s.success()), "the tests run in a mount namespace of their own");
+        Small(at.to_owned())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: a daemon that a failed test left may have files open in it.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 #[test]
 fn no_signal_that_keepalived_takes_ends_a_process_or_moves_an_address() {
     if stand_in() {

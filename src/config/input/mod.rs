@@ -11,6 +11,7 @@ mod include;
 mod repeat;
 
 use super::diag::Diags;
+use super::hint;
 use super::kind::{self, Message};
 use super::lex::{self, Token};
 use super::source::{Files, Sources, Span};
@@ -313,6 +314,11 @@ impl Reader<'_> {
                         Some(id) => id != self.options.config_id,
                         None => id.strip_prefix('@') == Some(self.options.config_id),
                     };
+                    // `@VIP@` of a template would be a condition that never holds, and the line would go unnoticed.
+                    if !wanted && let Some(what) = hint::placeholder(id) {
+                        self.say(here, kind::unfilled_template(what));
+                        return;
+                    }
                     if rest.is_empty() {
                         self.say(here, kind::condition_without_text());
                         return;
