@@ -1,6 +1,6 @@
 //! The pages in `docs/` and the code: everything that a comment refers to is on its page, and everything that a page names exists.
 //!
-//! Read first: `docs/architecture.md`. Rules have the form R-123, traps "trap 21", invariants I-1, V-1, VMAC-1.
+//! Read first: `docs/architecture.md`. Rules have the form R-123 or LVS-123, traps "trap 21", invariants I-1, V-1, VMAC-1.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -83,6 +83,12 @@ fn every_rule_that_is_cited_stands_in_the_table_of_rules() {
 }
 
 #[test]
+fn every_rule_of_virtual_servers_that_is_cited_stands_in_the_table_of_them() {
+    let row = |line: &str| line.strip_prefix("| LVS-")?.get(..3)?.parse().ok();
+    every_reference_is_a_row("lvs-tests.md", row, &["LVS-"]);
+}
+
+#[test]
 fn every_trap_that_is_cited_stands_in_the_list_of_traps() {
     let row = |line: &str| line.split_once(". ")?.0.parse().ok();
     every_reference_is_a_row("traps.md", row, &["trap ", "Trap ", "trap_"]);
@@ -145,6 +151,39 @@ fn every_path_that_a_page_names_exists() {
     assert!(missing.is_empty(), "does not exist:\n{}", missing.join("\n"));
 }
 
+// The tests of a row: `file` test, `file` test |
+fn every_test_is_there(rule: &str, tests: &str) {
+    let mut named = 0;
+    for entry in tests.trim_end_matches(" |").split(", ") {
+        let (file, test) = entry.trim_start_matches('`').split_once('`').expect("`file` test");
+        let code = fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{rule}: {file}: {e}"));
+        let test = test.trim();
+        assert!(test.is_empty() || code.contains(&format!("fn {test}(")), "{rule}: {file} has no test {test}");
+        named += 1;
+    }
+    assert!(named > 0, "{rule} names no test");
+}
+
+#[test]
+fn every_rule_of_virtual_servers_has_its_tests_or_the_reason_why_not() {
+    let text = page("lvs-tests.md");
+    let (tested, untested) = text.split_once("## Without a test").expect("two tables");
+    fn rows(text: &str) -> impl Iterator<Item = [&str; 3]> {
+        text.lines().filter(|l| l.starts_with("| LVS-")).map(|row| {
+            let parts: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+            <[&str; 3]>::try_from(parts).unwrap_or_else(|_| panic!("three columns: {row}"))
+        })
+    }
+    for [rule, what, tests] in rows(tested) {
+        assert!(what.len() > 10, "{rule} says what is so");
+        every_test_is_there(rule, tests);
+    }
+    for [rule, what, why] in rows(untested) {
+        assert!(what.len() > 3 && why.len() > 10, "{rule} says why");
+    }
+    assert!(rows(tested).count() > 50, "the table was not found");
+}
+
 #[test]
 fn every_rule_has_its_tests_or_the_reason_why_not() {
     let rules: Vec<String> = page("protocol.md")
@@ -168,15 +207,7 @@ fn every_rule_has_its_tests_or_the_reason_why_not() {
     let mut list = String::new();
     for (rule, tests) in rows(tested) {
         list += &format!("{rule}: {}\n", tests.trim_end_matches(" |").replace('`', ""));
-        let mut named = 0;
-        for entry in tests.trim_end_matches(" |").split(", ") {
-            let (file, test) = entry.trim_start_matches('`').split_once('`').expect("`file` test");
-            let code = fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{rule}: {file}: {e}"));
-            let test = test.trim();
-            assert!(test.is_empty() || code.contains(&format!("fn {test}(")), "{rule}: {file} has no test {test}");
-            named += 1;
-        }
-        assert!(named > 0, "{rule} names no test");
+        every_test_is_there(rule, tests);
     }
     for (rule, why) in rows(untested) {
         list += &format!("{rule}: no test: {}\n", why.trim_end_matches(" |"));

@@ -167,12 +167,23 @@ sleep 1
 start a.conf
 sleep {settle}
 {begin}
+open=$(descriptors $(family $PID))
 ip netns exec peer tap adverts tap1 {window} 10000 $(family $PID)
+echo "@ {{\\"descriptors\\":$(($(descriptors $(family $PID)) - open))}}"
 {end}
 memory $(family $PID)
 tell a.conf
 kill $PID; wait $PID
 """
+# A takeover by a Backup that checks real servers: they answer on its own host, and every check has been made before the cable is cut.
+CHECKING = TAKEOVER.replace("start b.conf b", """\
+ulimit -n 65536
+ip netns exec b sh -c 'echo 1024 65000 >/proc/sys/net/ipv4/ip_local_port_range
+echo 1 >/proc/sys/net/ipv4/tcp_max_tw_buckets
+ip route add local 10.64.0.0/12 dev lo'
+ip netns exec b {server} &
+sleep 1
+start b.conf b""")
 # From nothing to a full IPVS table.
 FILL = """
 KEEPALIVED=
@@ -281,7 +292,18 @@ CHECKED = [("cpu_ns_per_s", "processor time per second", "time"), ("pss_kib", "m
            ("checks", "checks in the window", "count"), ("interval_share", "mean interval, of the one that is asked for", "share"),
            ("interval_worst_ns", "interval, largest deviation", "time"),
            ("busiest_10ms", "most checks within 10 ms, the start included", "count"),
+           ("descriptors", "open descriptors, more after the window than before", "count"),
            ("longest_gap_ns", "longest gap between two adverts", "time")]
+
+
+def checking(count, interval):
+    """Cable of the Master cut, and the Backup checks `count` real servers every `interval` seconds."""
+    settle = 9 + interval
+    script = CHECKING.format(settle=settle, seconds=1.5, floor_us=floor_us(0.1, 100),
+                             server=f"serve tcp 80 {settle + 4} 1 {interval * 1000:.0f}")
+    return Scene(f"Takeover by a Backup with {count:,} TCP checks every {interval} s, 100 ms", script,
+                 {"m.conf": many_addresses(1, 200), "b.conf": many_addresses(1, 100) + servers.checked("tcp", count, interval)},
+                 MOVE[:2], both=False, before=0.33, moments=3, memory=1024, modules=IPVS, long=True)
 
 
 def checks(title, kind, count, interval, services=1, server=None, port=80):
@@ -344,6 +366,7 @@ def scenes():
         "group255": group255(),
         "tcp10000": checks("10,000 TCP checks every 3 s, one router at 10 ms", "tcp", 10_000, 3),
         "tcp1000": checks("1,000 TCP checks every 3 s, one router at 10 ms", "tcp", 1_000, 3),
+        "checking10000": checking(10_000, 3),
         "shared1000": checks("The same 1,000 backends in ten virtual servers", "tcp", 1_000, 3, services=10),
         "http1000": checks("1,000 HTTP checks every second, one router at 10 ms", "http", 1_000, 1),
         "tls200": checks("200 TLS checks every second, one router at 10 ms", "tls", 200, 1, port=443,

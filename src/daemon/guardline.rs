@@ -16,6 +16,7 @@ use crate::process::dump::Kind;
 use crate::process::image::image_with_header;
 use crate::process::parts::Parts;
 use crate::process::proto::{MAX, PERIOD, ToCore, ToGuard};
+use crate::snapshot::Snapshot;
 use crate::sys::lockfile;
 use crate::sys::op::Fd;
 use crate::time::{Duration, Instant, Now, earliest};
@@ -318,9 +319,18 @@ impl<O: Os> Exec<O> {
             (ToCore::Config | ToCore::Servers, None) => {}
             (ToCore::Freeze, _) => tell(Event::Guard(GuardEv::Freeze)),
             (ToCore::Relieved, _) => tell(Event::Guard(GuardEv::Successor { in_charge: true })),
-            (ToCore::Go { dead_since }, _) => {
+            (go @ (ToCore::Go { .. } | ToCore::GoServers), _) => {
                 let found = self.kept.as_mut().map_or(Ok(None), |k| k.slots.newest());
+                let (found, dead_since) = match go {
+                    ToCore::Go { dead_since } => (found, dead_since),
+                    // No virtual router goes on, so it does not matter since when none did.
+                    _ => (found.map(|s| s.map(Snapshot::of_servers)), None),
+                };
                 let (level, text) = match &found {
+                    Ok(Some(s)) if go == ToCore::GoServers => {
+                        let n = s.checks.len();
+                        (Level::Info, format!("a cold start, with the verdicts of {n} health checks"))
+                    }
                     Ok(Some(s)) => {
                         (Level::Info, format!("going on with the snapshot of {} instances", s.instances.len()))
                     }

@@ -2,7 +2,8 @@
 //!
 //! After the first death a core is started at once, with the snapshot: no peer notices. For a core that dies again within seconds of its
 //! start, something in its state or environment causes the death: then the addresses are removed first, so that a host that does not
-//! answer for them does not keep them, and the core starts without the snapshot, later each time.
+//! answer for them does not keep them, and the core starts cold, later each time. Of the snapshot it takes over the virtual servers only:
+//! a real server that is down must not get clients because the core died. After some more deaths it gets nothing at all.
 //!
 //! A core that says that it cannot run is believed only while none has run yet. Once one has, the system has what a core needs, and what
 //! the next one lacks is lacking for a time: memory, or the locked memory that the kernel still counts for a core that was killed.
@@ -13,6 +14,8 @@ use crate::time::{Duration, Instant};
 
 /// A core that ran for so long has started well.
 const LIVED: Duration = Duration::from_secs(10);
+/// Deaths in a row after which the virtual servers of the snapshot are not taken over any more: they may be what the cores die of.
+const KEPT: u32 = 4;
 /// keepalived's delays: 1, 2, 4 … seconds.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -21,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub enum Next {
     /// Start a core at once; it continues from the state of the dead one.
     Resume,
-    /// Remove the addresses, wait, start a core without the snapshot.
+    /// Remove the addresses, wait, start a core without the virtual routers of the snapshot.
     Cold {
         /// Time from the removal of the addresses to the start of the next core.
         wait: Duration,
@@ -48,6 +51,10 @@ impl Restart {
     /// A core is ready, or was in the guard that this one continues for.
     pub fn on_ready(&mut self) {
         self.ran = true;
+    }
+    /// Whether the next core, which starts cold, takes over the state of virtual servers.
+    pub fn keeps_servers(&self) -> bool {
+        (1..=KEPT).contains(&self.deaths)
     }
     /// The core ended by itself, without a request.
     pub fn on_end(&mut self, started: Instant, now: Instant, end: End) -> Next {
@@ -91,10 +98,12 @@ mod tests {
         let killed = End::Signaled(9);
         assert_eq!(r.on_end(at(0), at(1), killed), Next::Resume);
         let waits = [1, 2, 4, 8, 16, 32, 60, 60];
-        for s in waits {
+        for (n, s) in waits.into_iter().enumerate() {
             assert_eq!(r.on_end(at(5), at(14), killed), cold(s));
+            assert_eq!(r.keeps_servers(), n < 3, "what they may die of is left out in the end");
         }
         assert_eq!(r.on_end(at(20), at(30), End::Exited(101)), Next::Resume, "it had lived long enough");
+        assert!(r.keeps_servers() && !Restart::default().keeps_servers());
         assert_eq!(r.on_end(at(30), at(30), End::Exited(0)), cold(1), "an end nobody asked for is a death");
         for _ in 0..1000 {
             r.on_end(at(30), at(30), killed);

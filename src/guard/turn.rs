@@ -350,7 +350,9 @@ impl Guard {
             child::kill(*pid, false, true);
         }
         if self.start_at.is_some_and(|at| now >= at) {
-            self.start_core(now, None);
+            // A core that had not begun leaves the state of the previous kalived unchanged.
+            let servers = self.go.is_none() && self.restart.keeps_servers();
+            self.start_core(now, servers.then_some(ToCore::GoServers));
         }
         self.look_at_reload(now);
         self.look_at_upgrade(now);

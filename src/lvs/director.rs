@@ -5,7 +5,7 @@
 //! virtual servers have no effect, one line in the log reports it, and the virtual routers run.
 
 use super::check::{Standing, Wanted};
-use super::farm::{Farm, Happened, Usable};
+use super::farm::{Farm, Happened};
 use super::pace::{self, Pace};
 use super::sync::Sync;
 use super::table::Table;
@@ -176,7 +176,7 @@ impl Director {
     /// Since when things are as they are, at most so many records, for the next process; and whether quorums were not told so far, because
     /// the kernel has no IPVS.
     pub fn since_shots(&self, most: usize) -> (Vec<SinceShot>, bool) {
-        (self.farm.shots_of_since(most), self.farm.usable() == Usable::No)
+        (self.farm.shots_of_since(most), self.farm.is_untold())
     }
     /// The same of the previous process.
     pub fn inherit_since(&mut self, shots: Vec<SinceShot>, untold: bool) {

@@ -613,7 +613,12 @@ impl Farm {
     /// Virtual servers within their hysteresis, at most so many, and whether they have a quorum.
     pub fn undecided(&self, most: usize) -> Vec<(Box<str>, bool)> {
         let of = |vs: &VsKey| self.virtuals.get(*vs).filter(|vs| !vs.pool.is_decided()).map(|vs| vs.pool.is_up());
-        self.by_id.iter().filter_map(|(id, vs)| Some((id.clone(), of(vs)?))).take(most).collect()
+        let now = self.by_id.iter().filter_map(|(id, vs)| Some((id.clone(), of(vs)?)));
+        // Before a configuration is read: those of the previous process, which precede what is known so far.
+        now.filter(|(id, _)| !self.before.iter().any(|b| b.0 == *id))
+            .chain(self.before.iter().cloned())
+            .take(most)
+            .collect()
     }
     /// The virtual servers that were undecided in the previous process: see [`Farm::resume_quorum`].
     pub fn inherit(&mut self, undecided: Vec<(Box<str>, bool)>) {

@@ -86,7 +86,8 @@ impl Farm {
             let key = vs.pool.servers().get(place)?.key;
             Some(RampShot { of: id_of(&vs.cfg), addr: key.addr, port: key.port, since: since.0 })
         };
-        self.ramps.iter().filter_map(shot).take(most).collect()
+        // Before a configuration is read: those of the previous process.
+        self.ramps.iter().filter_map(shot).chain(self.ramps_before.iter().cloned()).take(most).collect()
     }
     /// These grew in the process before. Before a configuration is read.
     pub fn resume_ramps(&mut self, ramps: Vec<RampShot>) {

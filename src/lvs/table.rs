@@ -183,7 +183,8 @@ impl Table {
     }
     /// Keys of kalived's services in the kernel, at most `most`.
     pub fn ours(&self, most: usize) -> Vec<ServiceKey> {
-        self.by_key.keys().take(most).copied().collect()
+        // Before the table is read: those of the previous process as well.
+        self.by_key.keys().chain(&self.inherited).take(most).copied().collect()
     }
     /// The services of the previous process: those that are not wanted are deleted.
     pub fn inherit(&mut self, services: Vec<ServiceKey>) {

@@ -100,6 +100,8 @@ pub enum ToCore {
         /// Since when no core sends adverts, nanoseconds of CLOCK_MONOTONIC; `None`: the previous core froze.
         dead_since: Option<u64>,
     },
+    /// Begin after a core that died again soon after its start: of the stored snapshot only the virtual servers are taken over.
+    GoServers,
     /// The helper died: the socket that comes along leads to a new one.
     Helper,
     /// The number of a signal that the guard received.
@@ -145,6 +147,7 @@ const LAYOUT: u8 = 73;
 const RECORD: u8 = 74;
 const SERVERS: u8 = 76;
 const LULL: u8 = 77;
+const GO_SERVERS: u8 = 78;
 
 fn begin(kind: u8) -> Vec<u8> {
     vec![VERSION, kind]
@@ -284,6 +287,7 @@ impl ToCore {
                 out.put_u64_le(dead_since.unwrap_or(0));
                 out
             }
+            ToCore::GoServers => begin(GO_SERVERS),
             ToCore::Helper => begin(HELPER),
             ToCore::Report { clear: false } => begin(ASK_STATUS),
             ToCore::Report { clear: true } => begin(ASK_REPORT_CLEAR),
@@ -325,6 +329,7 @@ impl ToCore {
                 (false, 0) => ToCore::Go { dead_since: None },
                 (false, _) => return None,
             },
+            GO_SERVERS => ToCore::GoServers,
             HELPER => ToCore::Helper,
             ASK_STATUS => ToCore::Report { clear: false },
             ASK_REPORT_CLEAR => ToCore::Report { clear: true },
@@ -447,6 +452,7 @@ mod tests {
                 ToCore::Relieved,
                 ToCore::Go { dead_since: None },
                 ToCore::Go { dead_since: Some(0) },
+                ToCore::GoServers,
                 ToCore::Helper,
                 ToCore::Report { clear: false },
                 ToCore::Report { clear: true },

@@ -156,6 +156,26 @@ pub struct BelowShot {
 }
 
 impl Snapshot {
+    /// What remains for a core that starts cold: the state of virtual servers, and the named pipes. Virtual routers, their addresses and
+    /// their trackers begin anew.
+    pub fn of_servers(self) -> Snapshot {
+        let Snapshot { at, checks, alpha, services, quorums, marks, ramps, since, untold, timeouts, fifos, .. } = self;
+        Snapshot {
+            at,
+            checks,
+            alpha,
+            services,
+            quorums,
+            marks,
+            ramps,
+            since,
+            untold,
+            timeouts,
+            fifos,
+            ..Snapshot::default()
+        }
+    }
+
     /// Encodes in the present layout. Empty, which is no snapshot, when it would be longer than [`MAX_SNAPSHOT`].
     pub fn encode(&self) -> Vec<u8> {
         self.encode_as(VERSION)

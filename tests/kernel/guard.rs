@@ -141,6 +141,34 @@ fn a_core_that_dies_again_and_again_gives_its_addresses_up() {
 }
 
 #[test]
+fn a_core_that_dies_again_does_not_forget_which_servers_are_down() {
+    if stand_in() {
+        return skip("guard: verdicts", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("guard: verdicts") else { return };
+    let host = lab.host("a", 20);
+    // Nobody listens at that port.
+    let servers = "virtual_server 10.77.1.1 80 {\n  delay_loop 1\n  warmup 0\n  lb_algo rr\n  lb_kind NAT\n  protocol TCP\n  \
+                   real_server 127.0.0.1 9 {\n    TCP_CHECK {\n      connect_timeout 1\n    }\n  }\n}\n";
+    let daemon = lab.start_program(Program::Kalived, &host, &format!("{}{servers}", Conf::v3(150).text()));
+    let failed = "TCP_CHECK on service [127.0.0.1]:tcp:9 failed";
+    daemon.await_line(failed);
+    // A frozen core writes all that it knows.
+    let (code, text) = ask(&daemon, "upgrade");
+    assert_eq!(code, Some(0), "{text}; log:\n{}", daemon.log());
+    daemon.await_state(State::Master);
+    kill_core(&daemon);
+    until_true("the next core to go on", || daemon.lines_with("going on with the snapshot").len() == 2);
+    kill(running(&daemon, "--core"));
+    daemon.await_line("to limit respawn rate");
+    daemon.await_line("a cold start, with the verdicts of 1 health checks");
+    // It is down all the while, and the check that fails again is no transition.
+    until_true("a check of the new core", || ask(&daemon, "status").1.contains("connection refused"));
+    assert_eq!(daemon.lines_with(failed).len(), 1, "log:\n{}", daemon.log());
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
 fn an_upgrade_and_a_hand_over_are_seen_by_nobody() {
     if stand_in() {
         return skip("guard: upgrade", "the stand-in cannot");

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 /// A lab with one host, if the programs and IPVS are there.
-fn lab(test: &str) -> Option<(Lab, Host)> {
+pub fn lab(test: &str) -> Option<(Lab, Host)> {
     if stand_in() {
         return None;
     }
@@ -29,7 +29,7 @@ fn lab(test: &str) -> Option<(Lab, Host)> {
 }
 
 /// The table, without its counters.
-fn table(host: &Host) -> Vec<String> {
+pub fn table(host: &Host) -> Vec<String> {
     let text = host.run("ipvsadm -Ln");
     let head =
         |l: &&str| !l.starts_with("IP Virtual") && !l.starts_with("Prot ") && !l.trim_start().starts_with("-> Remote");
@@ -46,7 +46,7 @@ fn table(host: &Host) -> Vec<String> {
 
 /// [`until`] the table is `want`, in any order. Each look starts a few processes, which are much work for an emulated machine: it has
 /// only some each second.
-fn reach(host: &Host, step: &str, want: &[String]) {
+pub fn reach(host: &Host, step: &str, want: &[String]) {
     until(&format!("{step}: {want:#?}"), || {
         let there = sorted(table(host)) == want;
         if !there {
@@ -56,7 +56,7 @@ fn reach(host: &Host, step: &str, want: &[String]) {
     });
 }
 
-fn sorted(mut lines: Vec<String>) -> Vec<String> {
+pub fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines
 }
@@ -88,7 +88,7 @@ fn end(mut daemon: Owned) {
 }
 
 /// kalived with this file, and a virtual router beside the virtual servers.
-fn kalived(lab: &Lab, host: &Host, text: &str) -> Daemon {
+pub fn kalived(lab: &Lab, host: &Host, text: &str) -> Daemon {
     lab.start_program(Program::Kalived, host, &with_router(text))
 }
 
@@ -256,7 +256,7 @@ while True:
     c.close()
 ";
 
-fn backend(host: &Host, addr: &str) -> Owned {
+pub fn backend(host: &Host, addr: &str) -> Owned {
     let mut python = host.command("python3");
     let child = python.args(["-c", SERVES, addr]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut child = child.expect("the lab has python3");

@@ -19,6 +19,7 @@ mod large_file;
 mod life;
 mod local_users;
 mod lvs;
+mod lvs_probe;
 mod marking;
 mod namespace;
 mod own_addresses;

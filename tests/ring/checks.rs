@@ -1,10 +1,12 @@
-//! Health checks against real servers on loopback: nginx with and without TLS, a mail server, UDP, ICMP; and one that hangs. The checks, the
+//! Health checks against real servers on loopback: nginx with and without TLS, exim, dnsmasq, UDP, ICMP; and one that hangs. The checks, the
 //! connections and the ring are those of the daemon; only the World between them is not there.
 
 use crate::{PATIENCE, ring, wait};
 use kalived::child::Children;
 use kalived::config::model::Config;
-use kalived::config::model::check::{Check, CheckKind, HttpCheck, HttpProtocol, Regex, UdpCheck, Url};
+use kalived::config::model::check::{
+    Check, CheckKind, DnsCheck, DnsType, HttpCheck, HttpProtocol, Regex, SmtpCheck, UdpCheck, Url,
+};
 use kalived::config::model::lvs::{RealServer, VirtualServer};
 use kalived::conn::{Conns, For};
 use kalived::daemon::streams::Streams;
@@ -22,6 +24,7 @@ use md5::{Digest, Md5};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -285,6 +288,100 @@ fn nginx_in_the_clear_and_by_tls() {
     assert_eq!((up, &*words), (false, "connection refused (111)"));
     let (up, words) = b.until(page, Some(true));
     assert_eq!((up, &*words), (false, "connection refused (111)"));
+}
+
+/// A directory for a server of this name, which other users may read.
+fn directory(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("kalived-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+/// A daemon that stays in the foreground and is killed with the test.
+fn daemon(dir: &Path, program: &str, args: &[&str]) -> Server {
+    let child = Command::new(program).args(args).stdout(Stdio::null()).spawn().unwrap();
+    Server { child, dir: dir.to_owned() }
+}
+
+// exim wants to start as root, because it runs as its own user.
+const EXIM: &str = "/usr/sbin/exim4";
+
+/// exim, which greets at the first port and refuses every client at the second one.
+fn exim(dir: &Path, greets: SocketAddr, refuses: SocketAddr) -> Server {
+    let (d, a, b) = (dir.display(), greets.port(), refuses.port());
+    let conf = format!(
+        "primary_hostname = mail.example.org\nspool_directory = {d}/spool\nlog_file_path = {d}/spool/%slog\npid_file_path = {d}/pid\n\
+         local_interfaces = <; 127.0.0.1.{a} ; 127.0.0.1.{b}\nacl_smtp_connect = connect\nbegin acl\nconnect:\n  \
+         deny condition = ${{if eq{{$received_port}}{{{b}}}}}\n       message = not for you\n  accept\n"
+    );
+    std::fs::write(dir.join("conf"), conf).unwrap();
+    let spool = dir.join("spool");
+    std::fs::create_dir_all(&spool).unwrap();
+    // Its log is written by its user.
+    std::fs::set_permissions(&spool, std::fs::Permissions::from_mode(0o777)).unwrap();
+    daemon(dir, EXIM, &["-bdf", "-C", &format!("{d}/conf")])
+}
+
+#[test]
+fn exim_greets_refuses_is_stopped_and_comes_back() {
+    let Some(mut b) = Bench::new() else { return };
+    if !Path::new(EXIM).exists() || !std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) {
+        println!("skipped: no exim, or not root");
+        return;
+    }
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (greets, refuses) = (at(free_port()), at(free_port()));
+    let smtp = || CheckKind::Smtp(Box::new(SmtpCheck::default()));
+    // Nobody listens yet: the first result is a failure, and the server comes up when exim does.
+    let (one, up, words) = b.verdict(greets, smtp(), |_| ());
+    assert_eq!((up, &*words), (false, "connection refused (111)"));
+    let dir = directory("exim");
+    let server = exim(&dir, greets, refuses);
+    assert_eq!(b.until(one, Some(false)), (true, "SMTP 250".into()));
+    let (_, up, words) = b.verdict(refuses, smtp(), |_| ());
+    assert_eq!((up, &*words), (false, "greeting: 550 not for you"));
+    drop(server);
+    assert_eq!(b.until(one, Some(true)), (false, "connection refused (111)".into()));
+    let _server = exim(&directory("exim"), greets, refuses);
+    assert_eq!(b.until(one, Some(false)), (true, "SMTP 250".into()));
+}
+
+const DNSMASQ: &str = "/usr/sbin/dnsmasq";
+
+/// dnsmasq with one name of example.org, and no other server to ask.
+fn dnsmasq(dir: &Path, at: SocketAddr) -> Server {
+    let conf = format!(
+        "port={}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nno-poll\nuser=\npid-file=\n\
+         local=/example.org/\nhost-record=www.example.org,192.0.2.1\n",
+        at.port()
+    );
+    std::fs::write(dir.join("conf"), conf).unwrap();
+    daemon(dir, DNSMASQ, &["--keep-in-foreground", &format!("--conf-file={}/conf", dir.display())])
+}
+
+#[test]
+fn dnsmasq_answers_denies_is_stopped_and_comes_back() {
+    let Some(mut b) = Bench::new() else { return };
+    if !Path::new(DNSMASQ).exists() {
+        println!("skipped: no dnsmasq");
+        return;
+    }
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let dns = |name: &str| CheckKind::Dns(Box::new(DnsCheck { name: name.into(), query: DnsType::A }));
+    let (www, up, words) = b.verdict(at, dns("www.example.org"), |_| ());
+    assert_eq!((up, &*words), (false, "connection refused (111)"));
+    let dir = directory("dnsmasq");
+    let server = dnsmasq(&dir, at);
+    assert_eq!(b.until(www, Some(false)), (true, "NOERROR".into()));
+    let (_, up, words) = b.verdict(at, dns("nobody.example.org"), |_| ());
+    assert_eq!((up, &*words), (false, "DNS NXDOMAIN (rcode = 3)"));
+    let (_, up, words) = b.verdict(at, dns("example.net"), |_| ());
+    assert_eq!((up, &*words), (false, "DNS REFUSED (rcode = 5)"));
+    drop(server);
+    assert_eq!(b.until(www, Some(true)), (false, "connection refused (111)".into()));
+    let _server = dnsmasq(&directory("dnsmasq"), at);
+    assert_eq!(b.until(www, Some(false)), (true, "NOERROR".into()));
 }
 
 #[test]

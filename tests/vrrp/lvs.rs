@@ -197,6 +197,62 @@ fn a_sync_daemon_has_the_number_of_its_instance() {
     }
 }
 
+/// The table without 10.0.0.11.
+fn only_12() -> [Message; 2] {
+    let key = http();
+    let service = kalived::wire::netlink::ipvs::Service {
+        scheduler: "rr".into(),
+        flags: 0,
+        timeout: 0,
+        netmask: u32::MAX,
+        engine: String::new(),
+    };
+    [
+        Message::Service(key, service),
+        Message::Destination(
+            kalived::wire::netlink::ipvs::DestinationKey { addr: ip("10.0.0.12"), port: 80 },
+            kalived::wire::netlink::ipvs::Destination {
+                forward: kalived::wire::netlink::ipvs::Forward::Direct,
+                weight: 1,
+                upper: 0,
+                lower: 0,
+            },
+            Default::default(),
+        ),
+    ]
+}
+
+#[test]
+fn a_core_that_dies_again_does_not_forget_who_is_down() {
+    let mut old = loaded();
+    old.live(10 * S, &[11], &[web()]);
+    let cfg = vec![every(100, false)];
+    let dead_since = Some(old.now.mono);
+    let snapshot = crate::handover::written(&old.world.last_snapshot(old.now));
+    let since = snapshot.since.clone();
+    // The first death: the next one goes on, and dies before it has read its virtual servers.
+    let mut second = beside(&old, cfg.clone());
+    second.kernel = old.kernel.clone();
+    second.event(Event::Guard(GuardEv::Go { snapshot: Some(snapshot), dead_since }));
+    second.fire();
+    let left = second.world.last_snapshot(second.now);
+    assert_eq!((left.instances.len(), left.checks.len(), left.services.len()), (1, 2, 1));
+    assert_eq!(left.since, since);
+    // The second death: a cold start.
+    let servers = crate::handover::written(&left.of_servers());
+    assert_eq!(servers.instances.len(), 0);
+    let mut third = beside(&second, cfg);
+    third.offered();
+    third.event(Event::Guard(GuardEv::Go { snapshot: Some(servers), dead_since: None }));
+    third.fire();
+    assert_eq!(third.state(), State::Backup, "{:?}", third.log);
+    assert_eq!(third.serve(&[web()], &only_12()), [""; 0], "the table is as it is to be");
+    assert_eq!((third.logged("Removing service"), third.logged("Gained quorum")), (0, 0), "{:?}", third.log);
+    let out = third.live(5 * S, &[], &[web()]);
+    assert_eq!(out.iter().map(|(_, c)| c.as_str()).collect::<Vec<_>>(), ["New 10.0.0.11 w1"]);
+    assert_eq!(third.world.last_snapshot(third.now).checks.len(), 2, "each is there once");
+}
+
 #[test]
 fn the_next_process_knows_who_is_down_and_tells_nobody_again() {
     let mut old = loaded();
@@ -209,27 +265,7 @@ fn the_next_process_knows_who_is_down_and_tells_nobody_again() {
     new.offered();
     new.event(Event::Guard(GuardEv::Go { snapshot: Some(snapshot), dead_since: None }));
     new.fire();
-    let key = http();
-    let service = kalived::wire::netlink::ipvs::Service {
-        scheduler: "rr".into(),
-        flags: 0,
-        timeout: 0,
-        netmask: u32::MAX,
-        engine: String::new(),
-    };
-    let there = [
-        Message::Service(key, service),
-        Message::Destination(
-            kalived::wire::netlink::ipvs::DestinationKey { addr: ip("10.0.0.12"), port: 80 },
-            kalived::wire::netlink::ipvs::Destination {
-                forward: kalived::wire::netlink::ipvs::Forward::Direct,
-                weight: 1,
-                upper: 0,
-                lower: 0,
-            },
-            Default::default(),
-        ),
-    ];
+    let there = only_12();
     assert_eq!(new.serve(&[web()], &there), [""; 0], "the table is as it is to be");
     assert_eq!((new.logged("Removing service"), new.logged("Gained quorum")), (0, 0), "{:?}", new.log);
     let out = new.live(5 * S, &[], &[web()]);

@@ -28,7 +28,7 @@ pub fn script(name: &str) -> VrrpScript {
     VrrpScript { name: name.into(), script: Some(Box::new(script)), ..VrrpScript::default() }
 }
 
-fn file(name: &str) -> TrackFile {
+pub fn file(name: &str) -> TrackFile {
     TrackFile { name: name.into(), file: Some(format!("/run/{name}").into()), ..TrackFile::default() }
 }
 
@@ -36,7 +36,7 @@ fn process(name: &str) -> TrackProcess {
     TrackProcess { name: name.into(), process: vec![name.into()], ..TrackProcess::default() }
 }
 
-fn weight(weight: i32, reverse: bool) -> Weight {
+pub fn weight(weight: i32, reverse: bool) -> Weight {
     Weight { weight, reverse }
 }
 
@@ -56,7 +56,7 @@ pub fn tracking(mut instance: InstanceConfig, mut config: Config) -> Bench {
 pub fn scripts(instance: InstanceConfig, scripts: Vec<VrrpScript>) -> Bench {
     tracking(instance, Config { scripts, ..Config::default() })
 }
-fn files(instance: InstanceConfig, track_files: Vec<TrackFile>) -> Bench {
+pub fn files(instance: InstanceConfig, track_files: Vec<TrackFile>) -> Bench {
     tracking(instance, Config { track_files, ..Config::default() })
 }
 
@@ -102,7 +102,7 @@ impl Bench {
         };
         self.asked.iter().filter_map(key).collect()
     }
-    fn reads(&mut self, nth: usize, content: &str) {
+    pub fn reads(&mut self, nth: usize, content: &str) {
         let watch = self.watched()[nth];
         self.event(Event::Helper(HelperEv::FileRead { watch, result: Ok(content.as_bytes()) }));
     }
@@ -110,7 +110,7 @@ impl Bench {
         let watch = self.watched()[nth];
         self.event(Event::Helper(HelperEv::Processes { watch, result: Ok(n) }));
     }
-    fn priority(&self) -> u8 {
+    pub fn priority(&self) -> u8 {
         self.view().effective_priority
     }
 }

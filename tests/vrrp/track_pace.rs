@@ -1,10 +1,13 @@
-//! When many checks run: spread over their interval. Read first: `track.rs`.
+//! When many checks run: spread over their interval; and a file that keeps a router from preempting. Read first: `track.rs`.
 
 use crate::bench::*;
-use crate::track::{script, scripts};
+use crate::track::{file, files, script, scripts, weight};
+use kalived::config::model::InstanceConfig;
+use kalived::config::model::vrrp::TrackFile;
 use kalived::effect::{Effect, GuardFx};
 use kalived::event::{ChildEnd, Event, GuardEv};
 use kalived::time::Duration;
+use kalived::vrrp::State;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -30,4 +33,35 @@ fn checks_that_start_together_run_apart() {
     assert!(later.len() >= 100, "each again within the interval, then once an interval: {}", later.len());
     let most = (0..3000).map(|t| later.iter().filter(|ms| (t..t + 10).contains(*ms)).count()).max();
     assert!(most <= Some(6), "{most:?} of 50 begin within 10 ms");
+}
+
+// The recipe in kalived.conf(5), EXAMPLES: a file below /run, which init_file makes with -100 after a boot, and preempt_delay.
+#[test]
+fn trap_91_a_rebooted_preferred_master_waits_until_its_connections_are_there() {
+    let cfg = InstanceConfig { priority: 200, preempt_delay: S * 60, ..v2() };
+    let booted = |synced: &str| {
+        let mut b = files(cfg.clone(), vec![TrackFile { weight: weight(1, false), ..file("synced") }]);
+        b.reads(0, synced);
+        b
+    };
+    let follows = |b: &mut Bench, seconds: u32| {
+        for _ in 0..seconds {
+            b.rx(&cfg, PEER, 150, S);
+            b.run(S);
+        }
+        b.state()
+    };
+    let mut b = booted("-100");
+    assert_eq!((b.priority(), follows(&mut b, 300)), (100, State::Backup), "it does not preempt before");
+    b.reads(0, "0");
+    assert_eq!((b.priority(), follows(&mut b, 55)), (200, State::Backup), "preempt_delay counts from then on");
+    assert_eq!(follows(&mut b, 10), State::Master, "{:?}", b.log);
+    // The peer dies meanwhile: somebody has to have the address.
+    let mut b = booted("-100");
+    follows(&mut b, 10);
+    b.run(S * 5);
+    assert_eq!(b.state(), State::Master, "{:?}", b.log);
+    // The daemon alone was started again: the file is there, and only the delay counts.
+    let mut b = booted("0");
+    assert_eq!((follows(&mut b, 55), follows(&mut b, 10)), (State::Backup, State::Master));
 }

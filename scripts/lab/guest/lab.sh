@@ -43,5 +43,8 @@ memory() {
     for p; do grep ^Pss: "/proc/$p/smaps_rollup"; done | awk '{ s += $2 } END { printf "@ {\"pss_kib\":%d}\n", s }'
 }
 
+# Number of open descriptors of these processes.
+descriptors() { for p; do ls "/proc/$p/fd"; done | wc -l; }
+
 # The end of a log, where a measurement shows that something is wrong.
 tell() { tail -n "${2:-5}" "/tmp/log.$1" | cut -c1-200; }

@@ -10,9 +10,9 @@ pub(super) fn begin(digest: &[u8; 16]) -> [u8; LEN] {
 }
 
 /// Appends the beginning of a digest, in hexadecimal digits.
-pub(super) fn write(digest: &[u8; 16], out: &mut String) {
+pub(super) fn write(begin: &[u8; LEN], out: &mut String) {
     let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
-    for byte in begin(digest) {
+    for byte in begin {
         out.extend([digit(byte >> 4), digit(byte & 15)]);
     }
 }
@@ -38,7 +38,7 @@ mod tests {
         let digests: Vec<[u8; 16]> =
             (0..=255).map(|n: u8| core::array::from_fn(|i| n.wrapping_mul(i as u8 + 1))).collect();
         let mut text = String::new();
-        digests.iter().for_each(|d| write(d, &mut text));
+        digests.iter().for_each(|d| write(&begin(d), &mut text));
         assert_eq!(text.len(), 256 * 2 * LEN);
         assert!(read(&text).eq(digests.iter().map(begin)));
         assert_eq!(read("00ff00ff0x0102030405zz").collect::<Vec<_>>(), [[1, 2, 3, 4, 5]]);

@@ -178,15 +178,18 @@ impl Checks {
     /// assumes success of a check that it does not know. With `alpha` it would await the server again, which would leave the table until
     /// then: of those that succeed the second part has the beginnings of their digests, 10 bytes of text each.
     pub fn shots(&self, most: usize) -> (Vec<CheckShot>, String) {
-        let all = self.all.len() <= most;
-        let (mut shots, mut alpha) = (Vec::new(), String::new());
+        let all = self.all.len() + self.memory.len() <= most;
+        // Until a configuration is read, what no check has taken over yet: this process may die before.
+        let mut shots: Vec<CheckShot> = self.memory.values().take(most).cloned().collect();
+        let mut alpha = String::new();
+        self.succeeded.iter().for_each(|digest| digests::write(digest, &mut alpha));
         for (_, one) in self.all.iter().filter(|(_, one)| !one.users.is_empty()) {
             let Some(shot) = one.shot() else { continue };
             let plain = shot.up && shot.failures == 0 && shot.value.is_none();
             if (all || !plain) && shots.len() < most {
                 shots.push(shot);
             } else if shot.up && one.users.iter().any(|u| u.alpha) {
-                digests::write(&shot.spec, &mut alpha);
+                digests::write(&digests::begin(&shot.spec), &mut alpha);
             }
         }
         (shots, alpha)
@@ -312,9 +315,12 @@ impl Checks {
         }
     }
 
-    /// Starts the checks, some in each turn, because ten thousand at once would delay it.
+    /// A configuration was read: starts the checks, some in each turn, because ten thousand at once would delay it. What no check has
+    /// taken over of an earlier process is forgotten.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         self.running = true;
+        self.memory.clear();
+        self.succeeded.clear();
         self.rouse_all(cx);
     }
 

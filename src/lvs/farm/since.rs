@@ -11,6 +11,10 @@ const LONGEST_WHY: usize = 300;
 impl Farm {
     /// Since when virtual servers and real servers have their states, and why: at most so many records, those that are down first.
     pub fn shots_of_since(&self, most: usize) -> Vec<SinceShot> {
+        if !self.since_before.is_empty() {
+            // A configuration is not read yet: what the previous process knew.
+            return self.since_before.iter().take(most).cloned().collect();
+        }
         let at = |now: Now| (now.mono.0, now.wall.0);
         let of_virtual = |(id, vs): (&str, &Virtual)| SinceShot {
             of: id.into(),

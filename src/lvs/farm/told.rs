@@ -116,6 +116,14 @@ impl Farm {
     pub fn inherit_untold(&mut self) {
         self.untold.before = true;
     }
+    /// The table cannot be used, or this is not known yet and the previous process could not use it.
+    pub fn is_untold(&self) -> bool {
+        match self.untold.usable {
+            Usable::Yes => false,
+            Usable::Unknown => self.untold.before,
+            Usable::No => true,
+        }
+    }
     /// Whether quorums wait to be told.
     pub fn has_untold(&self) -> bool {
         self.untold.usable == Usable::Yes && !self.untold.of.is_empty()

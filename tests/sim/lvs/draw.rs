@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use kalived::config::model::Config;
-use kalived::config::model::check::{Check, CheckKind, Pace};
+use kalived::config::model::check::{Check, CheckKind, DnsCheck, HttpCheck, Pace, SmtpCheck, UdpCheck, Url};
 use kalived::config::model::lvs::{Method, Protocol, RealServer, Scheduler, Service, Sorry, VirtualServer};
 use kalived::config::model::setting::{Ready, Script};
 
@@ -25,7 +25,9 @@ pub enum Kind {
     Upgrade,
     /// It dies and is started anew from its last snapshot.
     Crash,
-    /// It dies and starts cold.
+    /// It dies, and again soon after its start: the next one starts cold, with the virtual servers of the snapshot.
+    Again,
+    /// It dies and starts cold, without a snapshot.
     Restart,
     /// It does not run for a while.
     Pause,
@@ -33,8 +35,52 @@ pub enum Kind {
 
 impl Kind {
     /// All.
-    pub const ALL: [Kind; 8] =
-        [Kind::Server, Kind::Meddle, Kind::Loss, Kind::Reload, Kind::Upgrade, Kind::Crash, Kind::Restart, Kind::Pause];
+    pub const ALL: [Kind; 9] = [
+        Kind::Server,
+        Kind::Meddle,
+        Kind::Loss,
+        Kind::Reload,
+        Kind::Upgrade,
+        Kind::Crash,
+        Kind::Again,
+        Kind::Restart,
+        Kind::Pause,
+    ];
+}
+
+/// How a server is checked. Those with a connection of their own are left: programs, files and BFD sessions have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    Tcp,
+    Http,
+    Smtp,
+    Dns,
+    Udp,
+    Ping,
+}
+
+impl Speaks {
+    /// All.
+    pub const ALL: [Speaks; 6] = [Speaks::Tcp, Speaks::Http, Speaks::Smtp, Speaks::Dns, Speaks::Udp, Speaks::Ping];
+
+    fn check(self) -> CheckKind {
+        match self {
+            Speaks::Tcp => CheckKind::Tcp,
+            Speaks::Http => {
+                let url = Url { path: Some("/".into()), status: vec![(200, 200)], ..Url::default() };
+                CheckKind::Http(Box::new(HttpCheck { urls: vec![url], ..HttpCheck::default() }))
+            }
+            Speaks::Smtp => CheckKind::Smtp(Box::new(SmtpCheck::default())),
+            Speaks::Dns => CheckKind::Dns(Box::new(DnsCheck { name: "example.org".into(), ..DnsCheck::default() })),
+            Speaks::Udp => {
+                let reply = b"pong".iter().map(|b| (*b, 0xff)).collect();
+                let payload = Some(b"ping".to_vec());
+                let udp = UdpCheck { payload, require_reply: Some(reply), min_reply_length: 4, ..UdpCheck::default() };
+                CheckKind::Udp(Box::new(udp))
+            }
+            Speaks::Ping => CheckKind::Ping,
+        }
+    }
 }
 
 /// One virtual server.
@@ -56,6 +102,8 @@ pub struct Drawn1 {
 pub struct Drawn {
     /// How many servers there are.
     pub servers: usize,
+    /// How each of them is checked.
+    pub speaks: Vec<Speaks>,
     pub services: Vec<Drawn1>,
     pub delay_loop: Duration,
     pub retry: u32,
@@ -82,6 +130,7 @@ impl Drawn {
         let services = (0..rng.range(1, 3)).map(|_| Drawn1::new(&mut rng, servers)).collect();
         Drawn {
             servers,
+            speaks: (0..servers).map(|_| rng.pick(&Speaks::ALL)).collect(),
             services,
             delay_loop: Duration::from_millis(rng.range(500, 6000)),
             retry: rng.range(0, 3) as u32,
@@ -148,7 +197,7 @@ impl Drawn {
             };
             let there = service.reals.iter().zip(weights).filter_map(|((s, _), weight)| Some((*s, (*weight)?)));
             let reals = there.map(|(s, weight)| {
-                let mut check = Check { kind: CheckKind::Tcp, ..Check::default() };
+                let mut check = Check { kind: self.speaks[s].check(), ..Check::default() };
                 check.target.connect_timeout = Some(self.connect_timeout);
                 RealServer {
                     addr: Drawn::server(s),

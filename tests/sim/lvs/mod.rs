@@ -1,17 +1,19 @@
-//! Virtual servers in the simulator: the shipped `World` with one to three services, a kernel's IPVS table and servers that answer,
-//! refuse or hang.
+//! Virtual servers in the simulator: the shipped `World` with one to three services, a kernel's IPVS table and servers of every protocol
+//! that has a check, which answer, refuse, hang, are silent, break off, or say something else.
 //!
-//! Read first: `docs/invariants.md` (V-1 to V-5 of virtual servers), `draw.rs` (what a seed draws), `play.rs` (the run), `rules.rs` (the
-//! rules). It is a separate simulator, as `sync/` is, because nothing here depends on another node.
+//! Read first: `docs/invariants.md` (virtual servers), `draw.rs` (what a seed draws), `play.rs` (the run), `servers.rs` (what servers say),
+//! `rules.rs` (the rules). It is a separate simulator, as `sync/` is, because nothing here depends on another node.
 //!
 //! A failure prints its seed; `KALIVED_LVS_SEED=n cargo test --test sim lvs_seed -- --nocapture` prints what happened.
 
 mod draw;
 mod play;
 mod rules;
+mod servers;
 #[path = "../../lvs/table.rs"]
 mod table;
 
+use draw::Speaks;
 use play::{Lie, run};
 
 /// Seeds of a run of the test command.
@@ -66,6 +68,12 @@ fn a_lie_about_virtual_servers_is_noticed() {
         (Lie::RepeatHooks, "V-4"),
         (Lie::TakeOthers, "V-5"),
         (Lie::KeepServices, "V-5"),
+        (Lie::Believes(Speaks::Http), "V-1"),
+        (Lie::Believes(Speaks::Smtp), "V-1"),
+        (Lie::Believes(Speaks::Dns), "V-1"),
+        (Lie::Believes(Speaks::Udp), "V-1"),
+        (Lie::Believes(Speaks::Ping), "V-1"),
+        (Lie::ForgetVerdicts, "V-7"),
     ] {
         let found = (0..CANARY_SEEDS).find_map(|seed| run(seed, Some(lie)).violation.filter(|v| v.contains(word)));
         assert!(found.is_some(), "{lie:?} is not noticed");

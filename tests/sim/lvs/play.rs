@@ -3,14 +3,15 @@
 //!
 //! Read first: `mod.rs`, `draw.rs`. The order of a turn is that of the daemon's loop: completions, timers, effects.
 
-use super::draw::{Drawn, File, Kind};
+use super::draw::{Drawn, File, Kind, Speaks};
+use super::servers::{Answer, Conn, fails};
 use super::table::{self, Entries};
 use crate::recording::through_a_file;
 use crate::rng::Rng;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 use kalived::config::model::lvs::{Part, parts};
-use kalived::effect::{ConnFx, Effect, Effects, GuardFx, LvsFx, LvsOp, NetFx, Peer};
+use kalived::effect::{ConnFx, Effect, Effects, GuardFx, LvsFx, LvsOp, NetFx};
 use kalived::event::{ChildEnd, Errno, Event, GuardEv, Link, LvsEv, NetEv, Signal, Stream};
 use kalived::id::{ChildKey, ConnKey};
 use kalived::record::Tape;
@@ -20,7 +21,7 @@ use kalived::time::{Instant, Now, Wall};
 use kalived::wire::netlink::ipvs::{Act, Destination, DestinationKey, Forward, Protocol, Service, ServiceKey};
 use kalived::world::World;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// How long faults last.
@@ -37,6 +38,10 @@ pub enum Lie {
     AllAnswer,
     /// None is.
     NoneAnswers,
+    /// A check of this kind takes every answer, and every silence after a connection was opened, for a success.
+    Believes(Speaks),
+    /// A process that goes on has no verdicts of the one before.
+    ForgetVerdicts,
     /// Sorry servers are never really deleted.
     KeepSorry,
     /// A hook that runs is there twice.
@@ -68,20 +73,14 @@ pub struct Outcome {
     pub replayed: u64,
 }
 
-/// What a server does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Answer {
-    Opens,
-    Refuses,
-    Hangs,
-}
-
 /// Something that waits for the loop.
 pub(super) enum Completion {
     Net(Vec<NetEv>),
     Lvs(LvsEv),
     Connected(ConnKey),
     Failed(ConnKey, i32),
+    Data(ConnKey, Vec<u8>),
+    Closed(ConnKey),
     Ended(ChildKey, ChildEnd),
     Config,
     Go(Option<Box<Snapshot>>, Option<Instant>),
@@ -89,10 +88,12 @@ pub(super) enum Completion {
     Term,
 }
 
-enum Work {
+pub(super) enum Work {
     Turn,
     /// The kernel executes a request of a process.
     Kernel(u32, LvsFx),
+    /// A process dies that was started after a death.
+    DiesAgain(u32),
     /// A completion comes to a process.
     Comes(u32, Completion),
     Fault(Kind),
@@ -121,23 +122,25 @@ pub(super) struct Sim {
     seed: u64,
     pub(super) drawn: Drawn,
     pub(super) now: Instant,
-    rng: Rng,
+    pub(super) rng: Rng,
     world: World,
     // Which process; what comes for one before it is lost.
-    life: u32,
+    pub(super) life: u32,
     inbox: VecDeque<Completion>,
     turn_at: Option<Instant>,
     asleep: bool,
     queue: BinaryHeap<Reverse<Item>>,
     order: u64,
     chaos: bool,
-    lossy: bool,
-    lie: Option<Lie>,
+    pub(super) lossy: bool,
+    pub(super) lie: Option<Lie>,
     pub(super) table: Entries,
     // The kernel executes requests one after the other.
     free_at: Instant,
     pub(super) answers: Vec<(Answer, Instant)>,
-    conns: BTreeMap<ConnKey, bool>,
+    pub(super) conns: BTreeMap<ConnKey, Conn>,
+    // Servers that the process before had found not to answer: none of them gets a weight meanwhile.
+    pub(super) known_down: BTreeSet<usize>,
     // Hooks that run, by service.
     running: BTreeMap<ChildKey, usize>,
     pub(super) hooks: BTreeMap<usize, String>,
@@ -171,8 +174,9 @@ pub fn run(seed: u64, lie: Option<Lie>) -> Outcome {
         lie,
         table: Entries::from([(other(), (service(), BTreeMap::from([destination(9)])))]),
         free_at: now,
-        answers: vec![(Answer::Opens, now); drawn.servers],
+        answers: vec![(Answer::Right, now); drawn.servers],
         conns: BTreeMap::new(),
+        known_down: BTreeSet::new(),
         running: BTreeMap::new(),
         hooks: BTreeMap::new(),
         file: drawn.file(),
@@ -259,11 +263,11 @@ impl Sim {
         let at = self.now.0;
         self.out.violation.get_or_insert(format!("{what} (at {at})"));
     }
-    fn at(&mut self, at: Instant, work: Work) {
+    pub(super) fn at(&mut self, at: Instant, work: Work) {
         self.order += 1;
         self.queue.push(Reverse(Item(at.max(self.now), self.order, work)));
     }
-    fn upto(&mut self, most: Duration) -> Duration {
+    pub(super) fn upto(&mut self, most: Duration) -> Duration {
         Duration::from_nanos(1 + self.rng.below(most.as_nanos() as u64))
     }
     fn until(&mut self, end: Instant) {
@@ -277,6 +281,8 @@ impl Sim {
                 Work::Turn if self.turn_at == Some(at) => self.turn(),
                 Work::Turn => {}
                 Work::Kernel(life, fx) => self.kernel(life, fx),
+                Work::DiesAgain(life) if life == self.life => self.die_again(),
+                Work::DiesAgain(_) => {}
                 Work::Comes(life, c) if life == self.life => self.complete(c),
                 Work::Comes(..) => {}
                 Work::Fault(kind) => self.fault(kind),
@@ -328,7 +334,7 @@ impl Sim {
                 Completion::Net(all) => all.into_iter().for_each(|e| world.handle(now, Event::Net(e), &mut fx)),
                 Completion::Lvs(event) => world.handle(now, Event::Lvs(event), &mut fx),
                 Completion::Connected(conn) => {
-                    if let Some(only) = self.conns.get(&conn).copied() {
+                    if let Some(only) = self.conns.get(&conn).map(|c| c.only) {
                         if only {
                             self.conns.remove(&conn);
                         }
@@ -339,6 +345,16 @@ impl Sim {
                     if self.conns.remove(&conn).is_some() {
                         let what = Stream::Failed(Errno(errno));
                         world.handle(now, Event::Conn { conn, what }, &mut fx);
+                    }
+                }
+                Completion::Data(conn, bytes) => {
+                    if self.conns.contains_key(&conn) {
+                        world.handle(now, Event::Conn { conn, what: Stream::Data(&bytes) }, &mut fx);
+                    }
+                }
+                Completion::Closed(conn) => {
+                    if self.conns.contains_key(&conn) {
+                        world.handle(now, Event::Conn { conn, what: Stream::End }, &mut fx);
                     }
                 }
                 Completion::Ended(child, end) => {
@@ -388,6 +404,7 @@ impl Sim {
                     self.at(self.free_at, Work::Kernel(self.life, fx));
                 }
                 Effect::Conn(ConnFx::Connect { conn, to, way }) => self.connect(conn, &to, way.is_some_and(|w| w.only)),
+                Effect::Conn(ConnFx::Write { conn, bytes }) => self.asked(conn, &bytes),
                 Effect::Conn(ConnFx::Close { conn }) => drop(self.conns.remove(&conn)),
                 Effect::Guard(GuardFx::Spawn { child, spec }) => self.spawn(child, &spec.argv),
                 Effect::Guard(GuardFx::LookForSuccessor) => self.complete(Completion::Successor),
@@ -401,24 +418,6 @@ impl Sim {
                 // Nothing else is asked for by a configuration of virtual servers, or needs an answer.
                 _ => {}
             }
-        }
-    }
-
-    fn connect(&mut self, conn: ConnKey, to: &Peer, only: bool) {
-        let Peer::Tcp(SocketAddr::V4(to)) = to else { return self.violate(format!("a connection to {to:?}")) };
-        let server = (0..self.drawn.servers).find(|n| Drawn::server(*n) == IpAddr::V4(*to.ip()));
-        let Some(server) = server else { return self.violate(format!("a connection to {to}")) };
-        let answer = match self.lie {
-            Some(Lie::AllAnswer) => Answer::Opens,
-            Some(Lie::NoneAnswers) => Answer::Refuses,
-            _ => self.answers[server].0,
-        };
-        self.conns.insert(conn, only);
-        let at = self.now + self.upto(Duration::from_millis(5));
-        match answer {
-            Answer::Opens => self.at(at, Work::Comes(self.life, Completion::Connected(conn))),
-            Answer::Refuses => self.at(at, Work::Comes(self.life, Completion::Failed(conn, 111))),
-            Answer::Hangs => {}
         }
     }
 
@@ -526,18 +525,26 @@ impl Sim {
         };
         match kind {
             Kind::Server => {
-                let answer = self.rng.pick(&[Answer::Refuses, Answer::Hangs]);
                 let server = self.rng.below(self.drawn.servers as u64) as usize;
+                let answer = self.rng.pick(fails(self.drawn.speaks[server]));
                 self.set_server(server, answer);
             }
             Kind::Meddle => self.meddle(),
-            Kind::Loss => self.lossy = true,
+            Kind::Loss => {
+                self.lossy = true;
+                self.known_down.clear();
+            }
             Kind::Reload => {
                 let file = self.drawn.another(&mut self.rng);
                 self.reload(file);
             }
             Kind::Upgrade => self.upgrade(),
             Kind::Crash => self.crash(true),
+            Kind::Again => {
+                self.crash(true);
+                let at = self.now + self.upto(Duration::from_millis(50));
+                self.at(at, Work::DiesAgain(self.life));
+            }
             Kind::Restart => self.crash(false),
             Kind::Pause => self.asleep = true,
         }
@@ -548,7 +555,7 @@ impl Sim {
         match kind {
             Kind::Server => {
                 let server = self.rng.below(self.drawn.servers as u64) as usize;
-                self.set_server(server, Answer::Opens);
+                self.set_server(server, Answer::Right);
             }
             Kind::Loss => (self.lossy, self.disturbed) = (false, self.now),
             Kind::Reload => self.reload(self.drawn.file()),
@@ -556,7 +563,7 @@ impl Sim {
                 (self.asleep, self.turn_at, self.disturbed) = (false, None, self.now);
                 self.wake(self.now);
             }
-            Kind::Meddle | Kind::Upgrade | Kind::Crash | Kind::Restart => {}
+            Kind::Meddle | Kind::Upgrade | Kind::Crash | Kind::Again | Kind::Restart => {}
         }
         if self.chaos {
             self.next_fault(kind);
@@ -571,17 +578,10 @@ impl Sim {
         self.mend(Kind::Pause);
         self.mend(Kind::Reload);
         for server in 0..self.drawn.servers {
-            let answer = self.rng.pick(&[Answer::Opens, Answer::Opens, Answer::Refuses, Answer::Hangs]);
+            let fails = self.rng.pick(fails(self.drawn.speaks[server]));
+            let answer = self.rng.pick(&[Answer::Right, fails]);
             self.set_server(server, answer);
         }
-    }
-
-    fn set_server(&mut self, server: usize, answer: Answer) {
-        let (is, since) = self.answers[server];
-        // Refusing or hanging: it is down all the same.
-        let same = (is == Answer::Opens) == (answer == Answer::Opens);
-        self.answers[server] = (answer, if same { since } else { self.now });
-        self.say(format!("server {server}: {answer:?}"));
     }
 
     // Another program deletes a service or a server of kalived, or gives it another weight.
@@ -604,6 +604,7 @@ impl Sim {
         }
         self.out.restored += 1;
         self.disturbed = self.now;
+        self.known_down.clear();
     }
 
     fn reload(&mut self, file: File) {
@@ -618,6 +619,7 @@ impl Sim {
             }
         }
         (self.file, self.disturbed) = (file, self.now);
+        self.known_down.clear();
         self.complete(Completion::Config);
         self.offer();
     }
@@ -638,16 +640,31 @@ impl Sim {
 
     fn crash(&mut self, resumes: bool) {
         self.hooks.clear();
-        match self.snapshot.take().filter(|_| resumes) {
+        match self.snapshot.clone().filter(|_| resumes) {
             Some(snapshot) => self.resume(snapshot, Some(self.now)),
             None => {
+                self.known_down.clear();
+                self.snapshot = None;
                 self.world = born(&self.drawn, false, self.seed);
                 self.begin();
             }
         }
     }
 
-    fn resume(&mut self, snapshot: Snapshot, dead_since: Option<Instant>) {
+    // As the guard does: of the snapshot only the virtual servers.
+    fn die_again(&mut self) {
+        self.hooks.clear();
+        if let Some(snapshot) = self.snapshot.clone() {
+            self.say("dies again".into());
+            self.resume(snapshot.of_servers(), None);
+        }
+    }
+
+    fn resume(&mut self, mut snapshot: Snapshot, dead_since: Option<Instant>) {
+        if self.lie == Some(Lie::ForgetVerdicts) {
+            snapshot.checks.clear();
+        }
+        self.know_down();
         let snapshot = Snapshot::decode(&snapshot.encode()).expect("what was written is read");
         self.world = born(&self.drawn, true, self.seed);
         self.begin();

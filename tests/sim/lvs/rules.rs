@@ -1,12 +1,16 @@
-//! The rules: V-1 to V-5 of virtual servers in `docs/invariants.md`.
+//! The rules: V-1 to V-5 and V-7 of virtual servers in `docs/invariants.md`.
 //!
 //! Read first: `play.rs`.
 
 use super::draw::{Drawn, Kind};
-use super::play::{Answer, LOOK, Sim, other, ours};
+use super::play::{LOOK, Sim, other, ours};
+use super::servers::Answer;
 use core::time::Duration;
 use kalived::wire::netlink::ipvs::DestinationKey;
 use std::net::IpAddr;
+
+/// A verdict is in the snapshot after so long.
+const WRITTEN: Duration = Duration::from_secs(2);
 
 /// A state of quorum, as far as it follows from the servers alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,15 +22,36 @@ enum Quorum {
 }
 
 impl Sim {
-    // V-1: a server that has not answered for longer than its check takes has no weight.
-    pub(super) fn look(&mut self) {
+    // How long a server may have a weight that does not answer.
+    fn within(&self) -> Duration {
         let disturbs = |k: &Kind| matches!(k, Kind::Loss | Kind::Meddle);
         let slack = if self.drawn.faults.iter().any(disturbs) { LOOK } else { Duration::from_secs(1) };
-        let within = self.drawn.down_within() + slack;
+        self.drawn.down_within() + slack
+    }
+
+    // Before another process goes on: which servers this one has found to be down, and has written so.
+    pub(super) fn know_down(&mut self) {
+        let long = self.within() + WRITTEN;
+        for server in 0..self.drawn.servers {
+            let (answer, since) = self.answers[server];
+            let known = self.now.since(since.max(self.disturbed)) > long && !self.lossy;
+            if answer != Answer::Right && known && self.listed().iter().any(|(_, s, _)| *s == server) {
+                self.known_down.insert(server);
+            }
+        }
+    }
+
+    // V-1: a server that has not answered for longer than its check takes has no weight. V-7: one of which this is known gets none because
+    // the process dies.
+    pub(super) fn look(&mut self) {
+        let within = self.within();
         for (n, server, _) in self.listed() {
             let (answer, since) = self.answers[server];
             let long = self.now.since(since.max(self.disturbed)) > within;
-            if answer != Answer::Opens && long && self.weight(n, Drawn::server(server)) > 0 {
+            if self.known_down.contains(&server) && self.weight(n, Drawn::server(server)) > 0 {
+                self.violate(format!("V-7: server {server} was known to be down and has a weight in service {n}"));
+            }
+            if answer != Answer::Right && long && self.weight(n, Drawn::server(server)) > 0 {
                 self.violate(format!("V-1: server {server} does not answer and has a weight in service {n}"));
             }
         }
@@ -67,7 +92,7 @@ impl Sim {
     pub(super) fn calm(&mut self) {
         let listed = self.listed();
         for (n, service) in self.drawn.services.clone().into_iter().enumerate() {
-            let answers = |server: usize| self.answers[server].0 == Answer::Opens;
+            let answers = |server: usize| self.answers[server].0 == Answer::Right;
             let of = || listed.iter().filter(|(of, ..)| *of == n);
             let sum: u32 = of().filter(|(_, s, _)| answers(*s)).map(|(_, _, w)| *w as u32).sum();
             let quorum = match sum {
