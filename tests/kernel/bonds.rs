@@ -118,7 +118,10 @@ fn trap_56_a_bond_that_takes_another_ports_mac_announces_the_address_with_it() {
         let new: Vec<u8> = bond().split(':').map(|p| u8::from_str_radix(p, 16).expect("hexadecimal")).collect();
         let announced = || {
             let frames = wire.frames();
-            frames[seen..].iter().filter(|f| f.announces().is_some_and(|(addr, mac)| addr.to_string() == VIP && mac[..] == new)).count()
+            frames[seen..]
+                .iter()
+                .filter(|f| f.announces().is_some_and(|(addr, mac)| addr.to_string() == VIP && mac[..] == new))
+                .count()
         };
         until_true(&format!("an announcement with {}; log:\n{}", bond(), on_a.log()), || announced() > 0);
         until_true("b's entry", || b.neighbour(VIP).contains(&bond()));

@@ -234,8 +234,14 @@ fn trap_94_reports_during_transitions_are_whole_and_of_one_moment() {
             let metrics = status(daemon, "openmetrics");
             assert!(metrics.ends_with("# EOF\n"), "{metrics}");
             let state = |name: &str| {
-                let is = |l: &&str| l.starts_with("kalived_vrrp_state{") && l.contains(&format!("\"{name}\"")) && l.ends_with(" 1");
-                metrics.lines().find(is).and_then(|l| l.split("state=\"").nth(1)).map(|l| l.split('"').next().unwrap_or("").to_owned())
+                let is = |l: &&str| {
+                    l.starts_with("kalived_vrrp_state{") && l.contains(&format!("\"{name}\"")) && l.ends_with(" 1")
+                };
+                metrics
+                    .lines()
+                    .find(is)
+                    .and_then(|l| l.split("state=\"").nth(1))
+                    .map(|l| l.split('"').next().unwrap_or("").to_owned())
             };
             assert!(state("A").is_some() && state("A") == state("B"), "{metrics}");
         }

@@ -179,7 +179,9 @@ fn trap_106_a_floating_ip_removed_in_one_namespace_of_many_changes_nothing_in_th
         daemon.await_state(State::Master);
         // The last thing that it says: the second announcement, five seconds later.
         daemon.await_line("Sending/queueing");
-        until_true("its addresses", || ["203.0.113.1", "203.0.113.2", "203.0.113.3", VIP].iter().all(|vip| host.holds(vip)));
+        until_true("its addresses", || {
+            ["203.0.113.1", "203.0.113.2", "203.0.113.3", VIP].iter().all(|vip| host.holds(vip))
+        });
     }
     let told = |(host, daemon): &(Host, Daemon)| (host.run("ip -o addr show"), daemon.states(), daemon.pids());
     for (n, floating) in [(count / 2, &[1, 3][..]), (count / 3, &[][..]), (count / 2, &[1, 3, 4][..])] {

@@ -209,7 +209,8 @@ fn what_sends_to_ipv6_peers_has_its_source_and_needs_no_search_for_one() {
     assert!(wire.adverts_of(&a).iter().all(|v| v.src.to_string() == a.global() && v.dst.to_string() == b.global()));
     // Its protocol is 255: it receives nothing.
     let text = a.run("cat /proc/net/raw6");
-    let own = |l: &&str| l.split_whitespace().nth(1).is_some_and(|s| s.ends_with(":00FF") && !s.starts_with(&"0".repeat(32)));
+    let own =
+        |l: &&str| l.split_whitespace().nth(1).is_some_and(|s| s.ends_with(":00FF") && !s.starts_with(&"0".repeat(32)));
     assert_eq!(text.lines().filter(own).count(), 1, "{text}\n{}", on_a.log());
     // It is no reason to keep the address, and none to fail when the address comes and goes.
     a.run(&format!("ip addr del {}/64 dev {IFACE}", a.global()));

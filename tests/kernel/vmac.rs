@@ -396,12 +396,14 @@ fn trap_62_a_backup_answers_nothing_and_takes_in_nothing_that_is_flooded_to_the_
     let on_b = start(&lab, under_test(), &b, &v4(100));
     on_b.await_state(State::Backup);
     until_true("its address", || addrs_on(&b, NAME).len() == 1);
-    lab.lan().script("ip link set dev p20 type bridge_slave learning off; ip link set dev p20 type bridge_slave fdb_flush");
+    lab.lan()
+        .script("ip link set dev p20 type bridge_slave learning off; ip link set dev p20 type bridge_slave fdb_flush");
     let mut injector = lab.injector(&c);
     let ip_of = |host: &Host| [198, 18, 0, host.n];
     let vip = [198, 18, 0, 100];
     // Who has the address?
-    let mut question = [&[0xff; 6][..], &c.mac(), &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &c.mac(), &ip_of(&c), &[0; 6], &vip].concat();
+    let mut question =
+        [&[0xff; 6][..], &c.mac(), &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &c.mac(), &ip_of(&c), &[0; 6], &vip].concat();
     question.resize(60, 0);
     // Is that port open? And a packet to another host, for a router to pass on.
     let tcp = |to: [u8; 4], port: u16| {
