@@ -152,6 +152,51 @@ ip netns exec c tap takeover eth0""").replace("tell b.conf", """\
 echo "@ {{{{\\"follow\\":$(ip -n c neigh show dev eth0 | grep -c $(mac b))}}}}"
 tell b.conf""")
 
+# The same while the third host sends an echo request to the first and to the last address every millisecond. VRID 51 has that MAC.
+VIRTUAL_MAC = "00:00:5e:00:01:33"
+PROBES = CLIENT.replace("ip netns exec c tap takeover eth0 {seconds} {floor_us}", "tap client eth0 {seconds} {floor_us} c {watched}")
+# Of two routers in IPv6, and without entries that are there before.
+PROBES6 = TAKEOVER.replace("for n in m b; do", "for n in m b c; do").replace("[ $n = m ] && host=1 || host=2", """\
+case $n in m) host=1;; b) host=2;; c) host=3;; esac""").replace("tap takeover br0 {seconds} {floor_us}", """\
+ip -n c addr add fd78::3/64 dev eth0
+tap client eth0 {seconds} {floor_us} c {watched}""")
+
+# Routers at 100 ms on four cables. Their peers' addresses are nobody's, at the MAC of the other end: it drops what comes, and answers nothing.
+FAST = """
+cables eth0 eth1 eth2 eth3
+for n in 1 2 3 4; do
+    dev=eth$((n - 1)) mac=$(ip netns exec peer cat /sys/class/net/tap$n/address)
+    ip addr add fd00:77:$n::1/64 dev $dev nodad
+    for p in 2 3 4 5; do
+        ip neigh add 10.77.$n.$p lladdr $mac dev $dev nud permanent
+        ip neigh add fd00:77:$n::$p lladdr $mac dev $dev nud permanent
+    done
+done
+start a.conf
+sleep {settle}
+ip netns exec peer tap adverts tap1 2 100000 $(family $PID)
+memory $(family $PID)
+tell a.conf
+kill $PID; wait $PID
+ip netns exec peer tap adverts tap1 3 100000 >/dev/null &
+tap=$!
+sleep 1
+floor eth0 {burst} {step_us} 2 {peer}
+wait $tap
+"""
+# Beside a router at 10 ms, 800 processes that write and six that compute.
+STRESS = """\
+for i in $(seq 800); do
+    (while [ ! -e /tmp/end ]; do dd if=/dev/zero of=/tmp/w$i bs=64k count=1 conv=fsync 2>/dev/null; done) &
+done
+for i in 1 2 3 4 5 6; do (while [ ! -e /tmp/end ]; do :; done) & done
+sleep 5; : >/tmp/end"""
+# Interfaces of containers come and go, a thousand pairs a minute.
+CHURN = """\
+for i in $(seq 100); do
+    ip link add c$i type veth peer name d$i; ip link set c$i up; ip link set d$i up; ip link del c$i; sleep 0.05
+done"""
+
 # Checks of real servers, and one router at 10 ms beside them. The server listens before the daemon is there; `settle`: until every check
 # has been made, and both bursts of announcements are over.
 CHECKS = """
@@ -270,6 +315,50 @@ def client(count):
                  [*MOVE[1:], ("follow", "addresses that the client takes to the new Master", "count")], before=0.33)
 
 
+def probed(count, vmac=False, family=4):
+    """What an echo request every millisecond shows of a takeover."""
+    more = "    use_vmac\n" if vmac else ""
+    if family == 6:
+        files = {f"{who}.conf": PLAIN + instance("one", "eth0", 51, 0.1, ["fe80::78:1/64", "fd78::1:1/64"], priority)
+                 for who, priority in (("m", 200), ("b", 100))}
+        text, watched = PROBES6, "fd78::1:1"
+    else:
+        files = {f"{who}.conf": many_addresses(count, priority, more) for who, priority in (("m", 200), ("b", 100))}
+        text = PROBES.replace("$(mac m)", VIRTUAL_MAC) if vmac else PROBES
+        watched = " ".join(f"10.78.{1 + n // 250}.{1 + n % 250}" for n in sorted({0, count - 1}))
+    script = text.format(settle=3 + count / 250, seconds=1.4 + count / 700, floor_us=floor_us(0.1, 100), count=count, watched=watched)
+    where = [("port_after_ns", "the bridge has the virtual MAC at its port, after it", "time")] if vmac else [
+        ("entry_after_ns", "the client's entries have its MAC, after it", "time")]
+    return Scene(f"A client of {count} address{'es' * (count > 1)}{', virtual MAC' * vmac}{', IPv6' * (family == 6)}, 100 ms", script, files,
+                 [MOVE[0], ("answer_after_ns", "the client is answered, after that advert", "time"), *where,
+                  ("lost_after", "1 ms probes without an answer, after it", "count"),
+                  ("lost", "1 ms probes without an answer, in all", "count")],
+                 before=0.33, modules=["macvlan"] if vmac else ())
+
+
+def fast(count, peers=0):
+    """`count` routers of both families on four cables at 100 ms, each with so many unicast peers; 0: multicast."""
+    def one(n):
+        cable, family, vrid = n % 4 + 1, 6 if n // 4 % 2 else 4, n // 8 + 1
+        net = f"fd00:77:{cable}::" if family == 6 else f"10.77.{cable}."
+        more = f"    unicast_src_ip {net}1\n    unicast_peer {{\n" + "".join(f"        {net}{p + 2}\n" for p in range(peers)) + "    }\n"
+        vip = f"fe80::1:{n + 1:x}/64" if family == 6 else f"10.{80 + n // 250}.0.{n % 250 + 1}/32"
+        return instance(f"r{n}", f"eth{cable - 1}", vrid, 0.1, [vip], more=more if peers else "")
+    burst = max(1, count * max(1, peers) // 100)
+    script = FAST.format(settle=5 + count / 100, burst=burst, step_us=100_000 * burst // (count * max(1, peers)),
+                         peer="10.77.1.2" if peers else "")
+    to = f"{peers} unicast peer{'s' * (peers > 1)}" if peers else "multicast"
+    return Scene(f"{count:,} router{'s' * (count > 1)} at 100 ms, {to}", script, {"a.conf": GLOBALS + "".join(map(one, range(count)))},
+                 [("on_the_wire", "adverts on the first cable, of those due", "share"),
+                  ("cpu_ns_per_packet", "processor time per packet", "time"),
+                  ("floor_ns_per_packet", "the same by a bare loop of sendto(2), IPv4", "time"),
+                  ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024, long=True)
+
+
+#: (routers, unicast peers) of `fast`.
+FAST_SCENES = {f"fast{count}" + (f"x{peers}" if peers else ""): (count, peers) for count in (1, 255, 1000) for peers in (0, 1, 4)}
+
+
 def all_routers(family, interval):
     """Cable of the Master cut, 255 routers."""
     script = TAKEOVER.format(settle=4 + 5 * interval, seconds=1.5 + 7 * interval, floor_us=floor_us(interval, 100))
@@ -355,12 +444,20 @@ def scenes():
                        ("p99_ns", "deviation, 99th percentile", "time"),
                        ("pss_kib", "memory of all processes (PSS)", "KiB")], memory=1024, mips=500),
         "scripts": Scene("One router at 10 ms, 50 scripts a second", beside(":"), {"a.conf": with_scripts(50)}, GAP),
+        # Trap 25.
+        "stress": Scene("One router at 10 ms, 800 processes that write and six that compute", beside(STRESS, seconds=5), {"a.conf": one},
+                        [*GAP, ("p99_ns", "deviation, 99th percentile", "time")], memory=2048),
+        # Trap 59.
+        "churn": Scene("One router at 10 ms, 1,000 interfaces a minute come and go", beside(CHURN, seconds=7), {"a.conf": one}, [*GAP, *CPU[:1]]),
+        # Trap 2: 2,313 virtual servers.
         "reload": Scene("One router at 10 ms, 37,000 real servers reloaded four times", beside(reload, 8, 19),
                         {"a.conf": one + servers.text(37_000, 600).split("}\n", 1)[1]}, GAP, memory=2048),
         "compare": Scene("One router at 10 ms, 37,000 real servers compared four times (reload --dry-run)", beside(compare, 8, 15),
                          {"a.conf": one + servers.text(37_000, 600).split("}\n", 1)[1]}, GAP, memory=2048, both=False),
         "upgrade": Scene("One router at 10 ms, three upgrades", beside(upgrade), {"a.conf": one}, GAP, both=False),
         "takeover1": takeover(1), "takeover500": takeover(500), "client500": client(500),
+        "probes1": probed(1), "probes1vmac": probed(1, True), "probes1v6": probed(1, family=6), "probes500": probed(500),
+        "probes500vmac": probed(500, True),
         "takeover2000": takeover(2000), "client2000": client(2000), "vmac500": takeover(500, True), "vmac2000": takeover(2000, True),
         "routers4": all_routers(4, 1), "routers4fast": all_routers(4, 0.1), "routers6": all_routers(6, 1),
         "group255": group255(),
@@ -376,6 +473,7 @@ def scenes():
         "spread10": Scene("10 routers at 1 s", spread, {"a.conf": ten}, CPU),
         "spread1000": Scene("1,000 routers at 1 s", spread, {"a.conf": routers(1000, 1, four)},
                             [*CPU, ("max_ns", "deviation, largest (a quarter of the routers)", "time")], memory=1024),
+        **{name: fast(*how) for name, how in FAST_SCENES.items()},
     }
 
 
@@ -452,7 +550,7 @@ def measure(kernel, scene, script, kind, mips, seconds, log=None):
 
 
 #: Of these figures the smallest is the worst.
-MORE_IS_BETTER = ("announced", "checks", "filled", "follow", "on_the_wire", "adverts", "routers")
+MORE_IS_BETTER = ("announced", "checks", "filled", "follow", "on_the_wire", "adverts", "routers", "probes", "answered_before")
 
 
 def worst(one, other):
@@ -467,6 +565,12 @@ def complete(name, found):
     """What follows from the figures and the scene."""
     if name == "many":
         found["on_the_wire"] = found["adverts"] / (200 * 4 / 0.01)
+    if name in FAST_SCENES:  # the tap sees one cable of four
+        count, peers = FAST_SCENES[name]
+        a_second = 10 * count * max(1, peers)
+        found["on_the_wire"] = found["adverts"] / (2 * 10 * -(-count // 4) * max(1, peers))
+        found["cpu_ns_per_packet"] = round(found["cpu_ns_per_s"] / a_second)
+        found["floor_ns_per_packet"] = round(found["floor_ns_per_s"] / a_second)
     if name.startswith("fill"):  # in hundredths of a second; -1: it was never full
         full = found["filled_ns"]
         found["busy_ns"] = full if full < 0 else full - found["idle_cs"] * 10_000_000

@@ -39,7 +39,7 @@ def human(ns):
 
 #: What a smaller value of a figure is called, and a larger one, by a part of the figure's key.
 _WORDS = [("cpu", "less", "more"), ("pss", "less", "more"), ("gap", "shorter", "longer"), ("first", "sooner", "later"),
-          ("last", "sooner", "later"), ("late", "sooner", "later"), ("", "steadier", "less steady")]
+          ("last", "sooner", "later"), ("late", "sooner", "later"), ("after", "sooner", "later"), ("", "steadier", "less steady")]
 
 
 def compare(key, mine, other):

@@ -183,6 +183,7 @@ fn run(files: &[(&str, &str)]) -> Loaded {
     load_with(&Tree::new(files), "k.conf", &options())
 }
 
+/// Trap 100.
 #[test]
 fn an_included_file_means_what_it_would_in_place() {
     let inlined = format!("vrrp_instance V {{\n{INNER}}}\n");

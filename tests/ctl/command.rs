@@ -50,6 +50,7 @@ fn a_question_is_answered_with_an_exit_code_and_a_sentence() {
     }
 }
 
+/// Trap 95.
 #[test]
 fn where_no_kalived_runs_the_command_says_so_with_a_code_of_its_own() {
     let dir = Dir::new("nobody");

@@ -1,6 +1,6 @@
 //! Files with mistakes: a message with file, line, column and what to do about it, and a documented exit code; never a panic, never a hang.
 //!
-//! Each case is given to `--config-test` and to a start. Read first: `src/exit.rs`.
+//! (Trap 99.) Each case is given to `--config-test` and to a start. Read first: `src/exit.rs`.
 
 use crate::lab::daemon::{Conf, State, stand_in, under_test};
 use crate::lab::{Lab, skip, until};

@@ -81,3 +81,51 @@ fn a_virtual_router_on_a_dummy_interface_is_master_once_it_has_multicast() {
     assert_eq!(code, Some(0), "{log}");
     assert!(!a.run("ip -o addr show dev d0").contains("10.2.0.100/") && !log.contains("cannot"), "{log}");
 }
+
+/// With `fail_over_mac active` the bond takes the MAC of the port that becomes the active one.
+#[test]
+fn trap_56_a_bond_that_takes_another_ports_mac_announces_the_address_with_it() {
+    let Some(lab) = Lab::new("trap 56") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    if !has_kind(&a, "bond0 type bond mode active-backup miimon 20 fail_over_mac active") {
+        return skip("trap 56", "this kernel has no bonds");
+    }
+    lab.lan().run(&format!("ip link add name second type veth peer name second netns {}", a.pid()));
+    lab.lan().run("ip link set second master br0 up");
+    a.script(&format!(
+        "ip link set {IFACE} down; ip addr flush dev {IFACE}; ip link set second address 02:00:00:00:00:99
+         ip link set {IFACE} master bond0; ip link set second master bond0
+         ip link set {IFACE} up; ip link set second up; ip link set bond0 addrgenmode none up
+         ip addr add {}/16 dev bond0",
+        a.v4()
+    ));
+    let bond = || {
+        let told = a.run("ip -o link show dev bond0");
+        told.split_whitespace().skip_while(|w| *w != "link/ether").nth(1).expect("a MAC").to_owned()
+    };
+    let on_a = lab.start_program(under_test(), &a, &conf(150, "bond0", VIP, ""));
+    until_true("a to be Master", || a.holds(VIP));
+    until_true("b to reach it", || b.reaches(VIP));
+    let wire = lab.capture(&b, "arp");
+    for _ in 0..2 {
+        let (was, seen) = (bond(), wire.frames().len());
+        match was.ends_with("99") {
+            true => lab.lan().script("ip link set p20 up; ip link set second down"),
+            false => lab.lan().script("ip link set second up; ip link set p20 down"),
+        };
+        until_true("another MAC", || bond() != was);
+        // By what it receives, not by asking: this entry follows announcements.
+        let new: Vec<u8> = bond().split(':').map(|p| u8::from_str_radix(p, 16).expect("hexadecimal")).collect();
+        let announced = || {
+            let frames = wire.frames();
+            frames[seen..]
+                .iter()
+                .filter(|f| f.announces().is_some_and(|(addr, mac)| addr.to_string() == VIP && mac[..] == new))
+                .count()
+        };
+        until_true(&format!("an announcement with {}; log:\n{}", bond(), on_a.log()), || announced() > 0);
+        until_true("b's entry", || b.neighbour(VIP).contains(&bond()));
+        assert!(b.reaches(VIP));
+    }
+    assert_eq!(on_a.times(State::Master), 1, "{}", on_a.log());
+}

@@ -5,6 +5,7 @@ use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, executable, stand_in
 use crate::lab::{Host, Lab, have, skip, until, until_true};
 use serde_json::Value;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The output of `kalived status` in this format.
 pub fn status(daemon: &Daemon, format: &str) -> String {
@@ -96,7 +97,7 @@ fn dumper(lab: &Lab, host: &Host, more: &str) -> (Daemon, std::path::PathBuf) {
     (daemon, dir)
 }
 
-/// VyOS waits for IN_CLOSE_WRITE on the final name, then deletes the file; exporters read it and want whole numbers.
+/// Trap 97. VyOS waits for IN_CLOSE_WRITE on the final name, then deletes the file; exporters read it and want whole numbers.
 #[test]
 fn dump_files_are_there_when_their_name_is_closed_and_never_through_a_link() {
     if stand_in() {
@@ -190,4 +191,126 @@ fn startup_and_shutdown_scripts_run_around_all_of_it_and_are_not_waited_for_for_
     assert!(after.contains("198.18.0.20") && !after.contains(VIP), "{after}");
     assert!(log.contains("shutdown_script has not ended within shutdown_script_timeout: killed"), "{log}");
     assert_eq!(code, Some(0));
+}
+
+/// Two members of a group change their state on two hosts, and each is asked again and again meanwhile: every report is whole and of one moment.
+#[test]
+fn trap_94_reports_during_transitions_are_whole_and_of_one_moment() {
+    if stand_in() {
+        return;
+    }
+    let Some(lab) = Lab::new("trap 94") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let text = |priority: u8| {
+        let one = |name: &str, vrid: u8, vip: &str| {
+            format!(
+                "vrrp_instance {name} {{\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n version 3\n \
+                 advert_int 0.1\n virtual_ipaddress {{\n {vip}\n }}\n}}\n"
+            )
+        };
+        format!(
+            "vrrp_sync_group G {{\n group {{\n A\n B\n }}\n}}\n{}{}",
+            one("A", 51, VIP),
+            one("B", 52, "198.18.0.101")
+        )
+    };
+    let on_a = lab.start_program(Program::Kalived, &a, &text(150));
+    on_a.await_times(State::Master, 2);
+    let on_b = lab.start_program(Program::Kalived, &b, &text(100));
+    on_b.await_times(State::Backup, 2);
+    let over = AtomicBool::new(false);
+    let reader = |daemon: &Daemon| {
+        let (mut last, mut seen, mut reports) = (0, std::collections::BTreeSet::new(), 0);
+        while !over.load(Ordering::Relaxed) {
+            let report = of(daemon);
+            one_moment(&report);
+            let members = report["instances"].as_array().expect("two");
+            let changes = members.iter().map(|i| i["counters"]["became_master"].as_u64()).collect::<Option<Vec<_>>>();
+            let sum = changes.expect("numbers").iter().sum::<u64>();
+            assert!(sum >= last, "counters do not go back: {report}");
+            last = sum;
+            seen.insert(report["groups"][0]["state"].as_str().map(str::to_owned));
+            reports += 1;
+            let metrics = status(daemon, "openmetrics");
+            assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+            let state = |name: &str| {
+                let is = |l: &&str| {
+                    l.starts_with("kalived_vrrp_state{") && l.contains(&format!("\"{name}\"")) && l.ends_with(" 1")
+                };
+                metrics
+                    .lines()
+                    .find(is)
+                    .and_then(|l| l.split("state=\"").nth(1))
+                    .map(|l| l.split('"').next().unwrap_or("").to_owned())
+            };
+            assert!(state("A").is_some() && state("A") == state("B"), "{metrics}");
+        }
+        (seen, reports)
+    };
+    std::thread::scope(|all| {
+        let readers = [&on_a, &on_a, &on_b, &on_b].map(|daemon| all.spawn(move || reader(daemon)));
+        // Set also when what follows fails: a scope waits for its threads.
+        let done = Over(&over);
+        for round in 1..=5 {
+            lab.port(&a, "down");
+            on_b.await_times(State::Master, 2 * round);
+            on_a.await_times(State::Fault, 2 * round);
+            lab.port(&a, "up");
+            on_a.await_times(State::Master, 2 * round + 2);
+            on_b.await_times(State::Backup, 2 * round + 2);
+        }
+        drop(done);
+        for reader in readers {
+            let (seen, reports) = reader.join().expect("every report was sound");
+            assert!(seen.len() > 1 && reports > 5, "{seen:?} in {reports} reports");
+        }
+    });
+}
+
+/// Ends the readers.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is so in every report, between any two events.
+fn one_moment(report: &Value) {
+    let (group, members) = (&report["groups"][0], report["instances"].as_array().expect("a list"));
+    assert_eq!((members.len(), &report["truncated"]), (2, &false.into()), "{report}");
+    for i in members {
+        assert_eq!(i["state"], group["state"], "a member and its group: {report}");
+        let count = |name: &str| i["counters"][name].as_u64().expect("a number");
+        let master = u64::from(i["state"] == "MASTER");
+        assert_eq!(count("became_master"), count("released_master") + master, "state and counters: {report}");
+    }
+}
+
+/// A day of questions, one a second, is 86,400: what one adds to the log, a few hundred show.
+#[test]
+fn trap_96_questions_add_nothing_to_the_log() {
+    if stand_in() {
+        return;
+    }
+    let Some(lab) = Lab::new("trap 96") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let on_a = lab.start(&a, &Conf::v3(150));
+    on_a.await_state(State::Master);
+    let on_b = lab.start(&b, &Conf::v3(100));
+    on_b.await_state(State::Backup);
+    until_true("a report of a Backup that follows", || of(&on_b)["instances"][0]["master"] == a.v4());
+    // The last thing that it says: the second announcement, five seconds after it became Master.
+    on_a.await_line("Sending/queueing");
+    let logs = || [on_a.log(), on_b.log()];
+    let before = logs();
+    for _ in 0..60 {
+        for daemon in [&on_a, &on_b] {
+            for format in ["text", "json", "openmetrics"] {
+                assert!(status(daemon, format).contains("VI_1"));
+            }
+        }
+    }
+    assert_eq!(logs(), before);
 }

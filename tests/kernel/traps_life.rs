@@ -4,7 +4,7 @@
 
 use crate::guard::{ask, role, running};
 use crate::lab::daemon::{Conf, Daemon, State, VIP, stand_in, under_test};
-use crate::lab::{Host, Lab, skip, until, until_true};
+use crate::lab::{Host, IFACE, Lab, skip, until, until_true};
 
 const STARTED: &str = "Starting VRRP child process";
 
@@ -156,4 +156,55 @@ fn worked_too_long(limit: &str) {
     wire.await_adverts(&a, 10);
     assert!(daemon.lines_with("Respawning").is_empty(), "log:\n{}", daemon.log());
     assert_eq!(daemon.stop().0, Some(0));
+}
+
+/// As Neutron does it: a kalived in each network namespace, one file each with the same numbers in it, and floating IPs among the addresses
+/// that are not advertised. There are 300 in the trap; `KALIVED_NAMESPACES` sets the number.
+#[test]
+fn trap_106_a_floating_ip_removed_in_one_namespace_of_many_changes_nothing_in_the_others() {
+    let Some(lab) = Lab::new("trap 106") else { return };
+    let count = std::env::var("KALIVED_NAMESPACES").ok().and_then(|n| n.parse().ok()).unwrap_or(16);
+    let text = |floating: &[u8]| {
+        let lines = floating.iter().map(|n| format!(" 203.0.113.{n}/32 dev {IFACE}\n")).collect::<String>();
+        Conf::v3(50).every("2").with("nopreempt").with(&format!("virtual_ipaddress_excluded {{\n{lines} }}")).text()
+    };
+    let routers: Vec<(Host, Daemon)> = (0..count)
+        .map(|n| {
+            let host = lab.island(&format!("qrouter{n}"));
+            let daemon = lab.start_program(under_test(), &host, &text(&[1, 2, 3]));
+            (host, daemon)
+        })
+        .collect();
+    for (host, daemon) in &routers {
+        daemon.await_state(State::Master);
+        // The last thing that it says: the second announcement, five seconds later.
+        daemon.await_line("Sending/queueing");
+        until_true("its addresses", || {
+            ["203.0.113.1", "203.0.113.2", "203.0.113.3", VIP].iter().all(|vip| host.holds(vip))
+        });
+    }
+    let told = |(host, daemon): &(Host, Daemon)| (host.run("ip -o addr show"), daemon.states(), daemon.pids());
+    for (n, floating) in [(count / 2, &[1, 3][..]), (count / 3, &[][..]), (count / 2, &[1, 3, 4][..])] {
+        let before: Vec<_> = routers.iter().map(told).collect();
+        let lines: Vec<_> = routers.iter().map(|(_, daemon)| daemon.log().lines().count()).collect();
+        let (host, daemon) = &routers[n];
+        std::fs::write(daemon.conf(), text(floating)).expect("the lab's directory is writable");
+        daemon.signal("HUP");
+        let right = || (1..=4u8).all(|i| host.holds(&format!("203.0.113.{i}")) == floating.contains(&i));
+        until_true(&format!("the addresses of the new file; log:\n{}", daemon.log()), right);
+        assert!(host.holds(VIP) && daemon.times(State::Master) == 1, "{}", daemon.log());
+        for (i, router) in routers.iter().enumerate().filter(|(i, _)| *i != n) {
+            assert_eq!(told(router), before[i], "router {i}");
+            assert_eq!(router.1.log().lines().count(), lines[i], "router {i}: {}", router.1.log());
+        }
+    }
+    // One ends; the others stay.
+    let before: Vec<_> = routers.iter().map(told).collect();
+    let mut routers = routers;
+    let (host, daemon) = routers.remove(0);
+    assert_eq!(daemon.stop().0, Some(0));
+    assert!(!host.holds(VIP) && !host.holds("203.0.113.1"));
+    for (router, before) in routers.iter().zip(&before[1..]) {
+        assert_eq!(&told(router), before);
+    }
 }

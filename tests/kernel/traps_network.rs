@@ -254,3 +254,65 @@ fn many_vmacs(lab: &Lab, a: &Host, n: usize, dev: impl Fn(usize) -> String) {
     let (code, log) = on_a.stop();
     assert_eq!((code, macvlans(a).len()), (Some(0), 0), "{log}");
 }
+
+/// A port that leaves its bridge is reported as a deletion, of the family AF_BRIDGE: the interface is there all the same.
+#[test]
+fn trap_40_a_group_whose_tracked_port_leaves_its_bridge_while_a_members_interface_flaps_is_of_one_state() {
+    if stand_in() {
+        return skip("trap 40", "the states are read from the report");
+    }
+    let Some(lab) = Lab::new("trap 40") else { return };
+    let a = lab.host("a", 20);
+    a.script(
+        "ip link add name eth1 type veth peer name far1; ip link set far1 up; ip link set eth1 addrgenmode none up
+         ip addr add 198.19.0.20/16 dev eth1
+         ip link add name br1 type bridge stp_state 0 forward_delay 0; ip link set br1 up
+         ip link add name t0 type veth peer name t1; ip link set t1 up; ip link set t0 master br1; ip link set t0 up",
+    );
+    let member = |name: &str, dev: &str, vrid: u8, vip: &str| {
+        format!(
+            "vrrp_instance {name} {{\n interface {dev}\n virtual_router_id {vrid}\n priority 150\n version 3\n advert_int 0.1\n \
+             track_interface {{\n t0\n }}\n virtual_ipaddress {{\n {vip}/16\n }}\n}}\n"
+        )
+    };
+    let text = format!(
+        "vrrp_sync_group G {{\n group {{\n A\n B\n }}\n}}\n{}{}",
+        member("A", IFACE, 61, VIP),
+        // It tracks nothing.
+        member("B", "eth1", 62, "198.19.0.100").replace(" track_interface {\n t0\n }\n", "")
+    );
+    let on_a = lab.start_program(crate::lab::daemon::under_test(), &a, &text);
+    let all = |state: &str| {
+        let report = crate::report::of(&on_a);
+        let one = |v: &serde_json::Value| v["state"] == state;
+        let all = |list: &str| report[list].as_array().is_some_and(|l| !l.is_empty() && l.iter().all(one));
+        all("instances") && all("groups")
+    };
+    let held = || (a.holds(VIP), a.holds("198.19.0.100"));
+    on_a.await_times(State::Master, 2);
+    until_true("both Master", || all("MASTER") && held() == (true, true));
+    for round in 0..4 {
+        let (first, then) = match round % 2 {
+            0 => ("ip link set eth1 down", "ip link set t0 nomaster"),
+            _ => ("ip link set t0 nomaster", "ip link set eth1 down"),
+        };
+        a.script(&format!("{first}; {then}"));
+        until_true(&format!("both in FAULT; log:\n{}", on_a.log()), || all("FAULT") && held() == (false, false));
+        a.script("ip link set eth1 up");
+        until_true(&format!("both Master; log:\n{}", on_a.log()), || all("MASTER") && held() == (true, true));
+        // All within one turn or two of the loop.
+        a.script("ip link set eth1 down; ip link set t0 master br1; ip link set t0 nomaster; ip link set eth1 up; ip link set t0 master br1");
+        on_a.await_times(State::Fault, 4 * round + 4);
+        until_true(&format!("both Master; log:\n{}", on_a.log()), || all("MASTER") && held() == (true, true));
+    }
+    // It was the port that counted, all the time.
+    let before = on_a.times(State::Fault);
+    a.script("ip link set t0 nomaster");
+    a.script(&format!("ip addr del {VIP}/16 dev {IFACE}"));
+    until_true("the address back, after all that was before it", || a.holds(VIP));
+    assert_eq!(on_a.times(State::Fault), before, "{}", on_a.log());
+    a.script("ip link set t0 down");
+    until_true("both in FAULT", || all("FAULT") && held() == (false, false));
+    a.script("ip link set t0 up");
+    until_true("both Master", || all("MASTER") && held() == (true, true));
+}

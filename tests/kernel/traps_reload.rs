@@ -311,6 +311,7 @@ fn trap_16_a_hook_that_reloads_makes_no_loop() {
     assert_eq!(daemon.lines_with("Reloaded").len(), 2, "{}", daemon.log());
 }
 
+/// Trap 10.
 #[test]
 fn a_thousand_reloads_leave_memory_fds_and_states_as_they_were() {
     if stand_in() {

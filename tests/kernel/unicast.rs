@@ -4,7 +4,7 @@
 
 use crate::lab::capture::Capture;
 use crate::lab::daemon::{Conf, Daemon, State, VIP, executable, stand_in, under_test};
-use crate::lab::{Host, IFACE, Lab, pause, until_true};
+use crate::lab::{Host, IFACE, Lab, pause, skip, until_true};
 
 /// `conf` with peers; each is a host's address.
 fn peers(conf: Conf, list: &[String]) -> Conf {
@@ -192,4 +192,30 @@ fn one_vrid_twice_with_different_peers() {
     pause(1500);
     assert_eq!((low.states().last(), high.states().last()), (Some(&State::Backup), Some(&State::Master)));
     assert!(a.holds(VIP) && c.holds(second));
+}
+
+/// The kernel would look for a source among all addresses of the interface, for each packet to each peer, which already has one.
+#[test]
+fn what_sends_to_ipv6_peers_has_its_source_and_needs_no_search_for_one() {
+    if stand_in() {
+        return skip("unicast: source", "about kalived's sockets");
+    }
+    let Some(lab) = Lab::new("unicast: source") else { return };
+    let (a, b) = (lab.host("a", 20), lab.host("b", 30));
+    let conf = peers(Conf::v6(150).with(&format!("unicast_src_ip {}", a.global())), &[b.global()]);
+    let wire = lab.capture(&b, "ip6 proto 112");
+    let on_a = start(&lab, &a, &conf, State::Master);
+    wire.await_adverts(&a, 2);
+    assert!(wire.adverts_of(&a).iter().all(|v| v.src.to_string() == a.global() && v.dst.to_string() == b.global()));
+    // Its protocol is 255: it receives nothing.
+    let text = a.run("cat /proc/net/raw6");
+    let own =
+        |l: &&str| l.split_whitespace().nth(1).is_some_and(|s| s.ends_with(":00FF") && !s.starts_with(&"0".repeat(32)));
+    assert_eq!(text.lines().filter(own).count(), 1, "{text}\n{}", on_a.log());
+    // It is no reason to keep the address, and none to fail when the address comes and goes.
+    a.run(&format!("ip addr del {}/64 dev {IFACE}", a.global()));
+    on_a.await_state(State::Fault);
+    a.run(&format!("ip addr add {}/64 dev {IFACE} nodad", a.global()));
+    on_a.await_state(State::Master);
+    wire.await_adverts(&a, 2);
 }

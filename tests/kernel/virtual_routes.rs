@@ -129,3 +129,52 @@ fn what_a_dead_core_left_is_taken_away_and_what_a_killed_kalived_left_at_the_nex
     on_a.await_state(State::Master);
     until_true("all of it once", || seen(&a) == whole);
 }
+
+/// Trap 13: a reload changes the source of a route, the address that it is, the address in whose subnet the default route's gateway is, and
+/// all of it. With an address the kernel takes away the routes from it.
+#[test]
+fn trap_13_routes_are_there_after_a_reload_that_changes_what_they_need() {
+    let Some(lab) = Lab::new("trap 13") else { return };
+    let a = lab.host("a", 20);
+    let text = |vip: &str, inside: u8, source: &str| {
+        let conf = Conf { vips: vec![format!("{vip}/16"), format!("203.0.113.{inside}/24")], ..Conf::v3(150) };
+        let routes =
+            format!("virtual_routes {{\n 192.0.2.0/24 via 198.18.0.77 src {source}\n 0.0.0.0/0 via 203.0.113.1\n}}");
+        routes.lines().fold(conf, |c, line| c.with(line)).text()
+    };
+    let routes = |source: &str| {
+        let all = a.run("ip -4 route show proto 18");
+        let (one, default) =
+            (format!("192.0.2.0/24 via 198.18.0.77 dev {IFACE} src {source}"), "default via 203.0.113.1 dev ");
+        all.lines().count() == 2
+            && all.lines().any(|l| l.starts_with(&one))
+            && all.lines().any(|l| l.starts_with(default))
+    };
+    let (other, own) = ("198.18.0.101", a.v4());
+    let on_a = lab.start_program(under_test(), &a, &text(VIP, 2, VIP));
+    on_a.await_state(State::Master);
+    until_true(&format!("both routes; log:\n{}", on_a.log()), || routes(VIP));
+    let steps = [
+        (VIP, 2, &*own),
+        (VIP, 2, VIP),
+        (other, 2, other),
+        (other, 3, other),
+        (VIP, 4, &*own),
+        (other, 2, other),
+        (VIP, 3, VIP),
+    ];
+    for (n, (vip, inside, source)) in steps.into_iter().enumerate() {
+        std::fs::write(on_a.conf(), text(vip, inside, source)).expect("the lab's directory is writable");
+        on_a.signal("HUP");
+        let settled =
+            || a.holds(vip) && a.holds(&format!("203.0.113.{inside}")) && a.run("ip -o -4 addr").lines().count() == 4;
+        until_true(&format!("step {n}: addresses; log:\n{}", on_a.log()), settled);
+        until_true(&format!("step {n}: {}; log:\n{}", a.run("ip -4 route"), on_a.log()), || routes(source));
+    }
+    // Nothing removes them later.
+    lab.capture(&a, "ip proto 112").await_adverts(&a, 5);
+    assert!(routes(VIP), "{}", a.run("ip -4 route"));
+    assert_eq!(on_a.times(State::Master), 1, "{}", on_a.log());
+    let (code, log) = on_a.stop();
+    assert_eq!((code, seen(&a)), (Some(0), Vec::new()), "{log}");
+}

@@ -4,6 +4,7 @@
 //! Read first: `../lab/mod.rs`.
 
 use crate::guard::{kill, role};
+use crate::lab::advert::checksum;
 use crate::lab::capture::Frame;
 use crate::lab::daemon::{Conf, Daemon, Program, State, VIP, VIP6, stand_in, under_test};
 use crate::lab::{Host, IFACE, Lab, have, skip, until_true};
@@ -378,4 +379,72 @@ fn an_ipvlan_has_the_addresses_with_the_mac_of_the_interface_below() {
     on_b.await_state(State::Master);
     until_true(&format!("the client to reach it; log:\n{}", on_b.log()), || c.reaches(VIP) && c.sees(VIP, &b));
     assert!(a.run("ip -o link show type ipvlan").is_empty());
+}
+
+/// Trap 62: what comes to the virtual MAC reaches the Backup's cable, too, because the bridge does not learn where it is. The Backup answers
+/// nothing, takes nothing in and passes nothing on, also after the interface below was down.
+#[test]
+fn trap_62_a_backup_answers_nothing_and_takes_in_nothing_that_is_flooded_to_the_virtual_mac() {
+    if stand_in() {
+        return skip("trap 62", "keepalived has its interface up as Backup");
+    }
+    let Some(lab) = Lab::new("trap 62") else { return };
+    let (a, b, c) = (lab.host("a", 20), lab.host("b", 30), lab.host("c", 40));
+    b.script("sysctl -qw net.ipv4.ip_forward=1");
+    let on_a = start(&lab, under_test(), &a, &v4(150));
+    on_a.await_state(State::Master);
+    let on_b = start(&lab, under_test(), &b, &v4(100));
+    on_b.await_state(State::Backup);
+    until_true("its address", || addrs_on(&b, NAME).len() == 1);
+    lab.lan()
+        .script("ip link set dev p20 type bridge_slave learning off; ip link set dev p20 type bridge_slave fdb_flush");
+    let mut injector = lab.injector(&c);
+    let ip_of = |host: &Host| [198, 18, 0, host.n];
+    let vip = [198, 18, 0, 100];
+    // Who has the address?
+    let mut question =
+        [&[0xff; 6][..], &c.mac(), &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &c.mac(), &ip_of(&c), &[0; 6], &vip].concat();
+    question.resize(60, 0);
+    // Is that port open? And a packet to another host, for a router to pass on.
+    let tcp = |to: [u8; 4], port: u16| {
+        let mut p = [&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0][..], &ip_of(&c), &to].concat();
+        let sum = checksum(&p).to_be_bytes();
+        p[10..12].copy_from_slice(&sum);
+        let mut t = [&port.to_be_bytes()[..], &[0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 255, 255, 0, 0, 0, 0]].concat();
+        let sum = checksum(&[&ip_of(&c)[..], &to, &[0, 6, 0, 20], &t].concat()).to_be_bytes();
+        t[16..18].copy_from_slice(&sum);
+        [&mac(MAC)[..], &c.mac(), &[8, 0], &p, &t, &[0; 6]].concat()
+    };
+    for round in 0..3u16 {
+        let (wire, on_c) = (lab.capture(&b, "arp or tcp or icmp"), lab.capture(&c, "arp or tcp or icmp"));
+        let before = b.run("cat /proc/net/snmp");
+        for n in 0..20 {
+            injector.send(&question);
+            injector.send(&tcp(vip, 1000 + n));
+            injector.send(&tcp(ip_of(&a), 2000 + n));
+        }
+        // The Master has answered the last of it, and the Backup's cable has seen all.
+        let replies = || on_c.frames().iter().filter(|f| source(f) == mac(MAC) && f.bytes[12..14] == [8, 6]).count();
+        until_true(&format!("20 replies; log:\n{}", on_a.log()), || replies() >= 20);
+        let came = || wire.frames().iter().filter(|f| source(f) == c.mac() && f.bytes[..6] == mac(MAC)).count();
+        until_true("the flood on b's cable", || came() >= 40);
+        let sent: Vec<_> = wire.frames().into_iter().filter(|f| [b.mac(), mac(MAC)].contains(&source(f))).collect();
+        // Frames with the virtual MAC are the Master's.
+        let (of_b, of_mac): (Vec<_>, Vec<_>) = sent.iter().partition(|f| source(f) == b.mac());
+        assert!(of_b.is_empty(), "round {round}: {of_b:?}");
+        assert!(of_mac.len() <= replies() + 40, "round {round}: more than the Master sent: {}", of_mac.len());
+        let received = |text: &str| {
+            let line = text.lines().filter(|l| l.starts_with("Tcp:")).nth(1).map(str::to_owned);
+            line.and_then(|l| l.split_whitespace().nth(10).and_then(|n| n.parse::<u64>().ok())).expect("InSegs")
+        };
+        assert_eq!(received(&b.run("cat /proc/net/snmp")), received(&before), "round {round}: b took something in");
+        let text = b.run(&format!("ip -s -j link show dev {NAME}"));
+        let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((told[0]["stats64"]["rx"]["packets"].as_u64(), is_up(&b, NAME)), (Some(0), false), "round {round}");
+        // The interface below flaps.
+        b.script(&format!("ip link set {IFACE} down; ip link set {IFACE} up"));
+        on_b.await_times(State::Backup, 2 + usize::from(round));
+        until_true("b to hear the Master", || crate::report::of(&on_b)["instances"][0]["master"] == a.v4());
+    }
+    assert_eq!((on_a.times(State::Master), on_b.times(State::Master)), (1, 0), "{}", on_b.log());
 }

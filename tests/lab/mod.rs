@@ -312,6 +312,21 @@ impl Lab {
         host
     }
 
+    /// A host on a cable of its own, with nobody at the other end: any number of them have the same addresses.
+    pub fn island(&self, name: &str) -> Host {
+        let n = 20;
+        let ns = Netns::new();
+        ns.script(&format!(
+            "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+             ip link add name far type veth peer name {IFACE}
+             ip link set far addrgenmode none up
+             ip link set {IFACE} address 02:00:00:00:00:{n:02x} addrgenmode none up"
+        ));
+        let host = Host { name: name.to_owned(), n, ns };
+        host.add_addresses();
+        host
+    }
+
     /// Plugs in a host's interface again after it was deleted, as a new device of the same name.
     pub fn replug(&self, host: &Host) {
         let (port, n) = (format!("p{}", host.n), host.n);

@@ -372,3 +372,24 @@ fn the_second_advert_follows_within_an_interval() {
         assert!(gap <= interval, "{gap:?} after the first, claimed {offset} * 50 µs later");
     }
 }
+
+#[test]
+fn an_owner_preempts_whatever_preempt_mode_says() {
+    for priority in [254, 255] {
+        let mut c = v2();
+        (c.priority, c.preempt) = (priority, false);
+        let mut b = Bench::new(c.clone());
+        let owner = priority == 255;
+        assert_eq!(b.state(), if owner { State::Master } else { State::Backup });
+        // Another one that is configured as owner, with a greater address; then it is gone, and a router of lower priority is there.
+        b.rx(&c, "198.18.0.200", 255, S);
+        assert_eq!(b.state(), State::Backup);
+        for _ in 0..6 {
+            b.run(S);
+            if b.state() == State::Backup {
+                b.rx(&c, PEER, 200, S);
+            }
+        }
+        assert_eq!(b.state(), if owner { State::Master } else { State::Backup }, "R-066, priority {priority}");
+    }
+}

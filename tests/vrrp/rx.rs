@@ -1,10 +1,13 @@
 //! Reception: a dropped vector changes nothing, an accepted one has its effect. Read first: `bench.rs`.
 
 use crate::bench::*;
+use kalived::config::model::{Auth, ChecksumMode, InstanceConfig};
 use kalived::event::{Event, NetEv, RxMeta, SockEv};
 use kalived::time::Duration;
 use kalived::timers::Due;
 use kalived::vrrp::State;
+use kalived::wire::vrrp::{AdvertSpec, packet};
+use std::net::IpAddr;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -70,4 +73,57 @@ fn a_timer_counts_from_the_arrival_of_the_advert_and_believes_no_stepped_clock()
     assert_eq!(b.left(Due::MasterDown), Some(Duration::from_nanos(3_609_375_000 - 120_000)));
     b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::from_secs(3600), bytes: &good }));
     assert_eq!(b.left(Due::MasterDown), Some(Duration::from_nanos(3_608_375_000)), "R-090");
+}
+
+/// 10,000 senders with a password of their own each, with and without a right checksum: one line, and a table of bounded length. The cost of
+/// each is that of one packet (`cost.rs`).
+#[test]
+fn trap_43_wrong_passwords_of_many_senders_are_one_line_and_one_number() {
+    let right = InstanceConfig { auth: Auth::Pass(*b"secret\0\0"), ..v2() };
+    let mut b = Bench::new(right.clone());
+    let sock = b.sock.expect("a socket");
+    let packet = |src: IpAddr, n: u32| {
+        let mut password = [0; 8];
+        password[..4].copy_from_slice(&n.to_be_bytes());
+        let vips: Vec<IpAddr> = right.vips.iter().map(|v| v.addr).collect();
+        packet(&AdvertSpec {
+            family: right.family,
+            version: right.version,
+            vrid: right.vrid,
+            priority: 200,
+            interval: S,
+            auth: &Auth::Pass(password),
+            checksum: ChecksumMode::PseudoHeader,
+            src,
+            dst: right.mcast_group,
+            addrs: &vips,
+        })
+    };
+    let lines = b.log.len();
+    for n in 0..10_000u32 {
+        let src = IpAddr::from((0xc612_0100 + n.wrapping_mul(0x9e37) % 0xffff).to_be_bytes());
+        let meta = RxMeta { src, dst: None, hop_limit: None };
+        let bytes = packet(src, n);
+        b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }));
+    }
+    assert_eq!(b.log.len() - lines, 1, "{:?}", &b.log[lines..]);
+    assert_eq!((b.state(), b.view().stats.rejected.iter().sum::<u64>()), (State::Backup, 10_000));
+    let now = b.now;
+    let senders = b.world.report(now).instances.swap_remove(0).senders.len();
+    assert!(senders <= 16, "{senders} senders are kept");
+    // None of them kept it waiting.
+    b.run(S * 4);
+    assert_eq!(b.state(), State::Master);
+    // A flood that goes on has a line now and then, however long it lasts.
+    let lines = b.log.len();
+    for n in 0..60_000u32 {
+        let src = IpAddr::from((0xc612_0100 + n % 0xffff).to_be_bytes());
+        let meta = RxMeta { src, dst: None, hop_limit: None };
+        let bytes = packet(src, n);
+        b.event(Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }));
+        if n % 100 == 0 {
+            b.run(Duration::from_millis(100));
+        }
+    }
+    assert!(b.log.len() - lines <= 10, "a line in ten seconds: {:?}", &b.log[lines..]);
 }

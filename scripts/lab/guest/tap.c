@@ -5,9 +5,17 @@
  *
  *   tap adverts IFACE SECONDS INTERVAL_US [PID...]   intervals between the adverts of each router; processor time of PIDs
  *   tap takeover IFACE SECONDS FLOOR_US              from the last advert of the first sender to the first of another
+ *   tap client IFACE SECONDS FLOOR_US NETNS ADDRESS...
+ *       the same on IFACE in NETNS, a host that sends an echo request to each ADDRESS every millisecond: how many had no answer, and when
+ *       its neighbour table has the MAC that is announced, and a bridge of this namespace the port of a virtual MAC, after that advert. The
+ *       tables are read every millisecond, so that it wakes for nothing else.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/neighbour.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
@@ -17,13 +25,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
-enum kind { ADVERT = 1, ANNOUNCE = 2 };
+enum kind { ADVERT = 1, ANNOUNCE, REPLY, ENTRY /* of a neighbour table */, PORT /* of a bridge */ };
 struct event {
     long long t;            /* ns */
     unsigned char mac[6];   /* sender */
     unsigned char kind, family, vrid, priority;
     unsigned char addr[16]; /* announced address, or the sender's */
+    unsigned short number;  /* of a reply */
 };
 static struct event *events;
 static long count, room;
@@ -37,6 +47,7 @@ static struct event *more(void) {
 
 static void note(const unsigned char *p, int len, long long t) {
     unsigned char addr[16] = {0}, kind = 0, family = 4, vrid = 0, priority = 0;
+    unsigned short number = 0;
     if (len >= 42 && p[12] == 8 && p[13] == 0 && p[23] == 112) {
         int h = 14 + (p[14] & 15) * 4;
         if (len < h + 8) return;
@@ -47,10 +58,14 @@ static void note(const unsigned char *p, int len, long long t) {
         kind = ANNOUNCE, memcpy(addr, p + 28, 4);
     } else if (len >= 78 && p[12] == 0x86 && p[13] == 0xdd && p[20] == 58 && p[54] == 136) {
         kind = ANNOUNCE, family = 6, memcpy(addr, p + 62, 16);
+    } else if (len >= 42 && p[12] == 8 && p[13] == 0 && p[23] == 1 && p[34] == 0) {
+        kind = REPLY, number = p[40] << 8 | p[41], memcpy(addr, p + 26, 4);
+    } else if (len >= 62 && p[12] == 0x86 && p[13] == 0xdd && p[20] == 58 && p[54] == 129) {
+        kind = REPLY, family = 6, number = p[60] << 8 | p[61], memcpy(addr, p + 22, 16);
     } else
         return;
     struct event *e = more();
-    e->t = t, e->kind = kind, e->family = family, e->vrid = vrid, e->priority = priority;
+    e->t = t, e->kind = kind, e->family = family, e->vrid = vrid, e->priority = priority, e->number = number;
     memcpy(e->mac, p + 6, 6), memcpy(e->addr, addr, 16);
 }
 
@@ -138,6 +153,132 @@ static int by_address(const void *a, const void *b) {
     return c ? c : (x->t > y->t) - (x->t < y->t);
 }
 
+/* What a client sees of its addresses. */
+enum { MOST = 4 };
+static struct watched {
+    unsigned char family, addr[16];
+} watched[MOST];
+static int addresses, outside;
+static long sent; /* requests to each address, numbered from 1 */
+static long long sent_at[1 << 16];
+
+static int netlink(void) {
+    struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_NEIGH};
+    int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), room = 16 << 20;
+    if (s < 0 || bind(s, (void *)&a, sizeof a) || setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room)) {
+        perror("netlink");
+        exit(2);
+    }
+    return s;
+}
+
+/* Reads what has come of neighbours (or of a bridge's table); `at`: the time that counts for it. */
+static void neighbours(int s, int bridge, long long at) {
+    static char buf[1 << 16];
+    for (int n; (n = recv(s, buf, sizeof buf, MSG_DONTWAIT)) > 0;)
+        for (struct nlmsghdr *h = (void *)buf; NLMSG_OK(h, (unsigned)n); h = NLMSG_NEXT(h, n)) {
+            struct ndmsg *nd = NLMSG_DATA(h);
+            unsigned char *mac = NULL, *dst = NULL;
+            if (h->nlmsg_type != RTM_NEWNEIGH) continue;
+            int len = h->nlmsg_len - NLMSG_LENGTH(sizeof *nd);
+            for (struct rtattr *a = (void *)(nd + 1); RTA_OK(a, len); a = RTA_NEXT(a, len)) {
+                if (a->rta_type == NDA_LLADDR) mac = RTA_DATA(a);
+                if (a->rta_type == NDA_DST) dst = RTA_DATA(a);
+            }
+            if (!mac || (bridge ? nd->ndm_family != AF_BRIDGE || memcmp(mac, "\0\0\x5e\0", 4) : !dst)) continue;
+            struct event *e = more();
+            e->t = at, e->kind = bridge ? PORT : ENTRY, e->family = nd->ndm_family == AF_INET6 ? 6 : 4;
+            memcpy(e->mac, mac, 6);
+            if (!bridge) memcpy(e->addr, dst, e->family == 6 ? 16 : 4);
+        }
+}
+
+/* Into a namespace, with an eye on the bridge outside. */
+static void enter(const char *name) {
+    char path[256];
+    outside = netlink();
+    snprintf(path, sizeof path, "/run/netns/%s", name);
+    int ns = open(path, O_RDONLY);
+    if (ns < 0 || setns(ns, CLONE_NEWNET)) perror(path), exit(2);
+}
+
+static void client(double seconds, char **argv) {
+    int inside = netlink(), fd[MOST];
+    for (; *argv && addresses < MOST; argv++) {
+        struct watched *w = &watched[addresses];
+        struct sockaddr_in v4 = {.sin_family = AF_INET};
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+        int none = 0, is6 = inet_pton(AF_INET6, *argv, &v6.sin6_addr) == 1;
+        if (!is6) inet_pton(AF_INET, *argv, &v4.sin_addr);
+        w->family = is6 ? 6 : 4, memcpy(w->addr, is6 ? (void *)&v6.sin6_addr : &v4.sin_addr, is6 ? 16 : 4);
+        fd[addresses] = socket(is6 ? AF_INET6 : AF_INET, SOCK_RAW, is6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+        if (connect(fd[addresses], is6 ? (void *)&v6 : (void *)&v4, is6 ? sizeof v6 : sizeof v4)) perror(*argv), exit(2);
+        /* Replies are seen by the tap. */
+        setsockopt(fd[addresses], SOL_SOCKET, SO_RCVBUF, &none, sizeof none);
+        addresses++;
+    }
+    struct timespec at, now;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    for (long turns = seconds * 1000; turns--;) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        long long t = now.tv_sec * 1000000000LL + now.tv_nsec;
+        neighbours(inside, 0, t), neighbours(outside, 1, t);
+        /* A reply to the last of them arrives within the window. */
+        for (int i = 0; turns > 100 && i < addresses; i++) {
+            unsigned char echo[16] = {watched[i].family == 6 ? 128 : 8, 0, 0, 0, 0x6b, 0x61, (sent + 1) >> 8, sent + 1};
+            unsigned sum = 0;
+            for (int n = 0; n < 16; n += 2) sum += echo[n] << 8 | echo[n + 1];
+            sum = (sum & 0xffff) + (sum >> 16), sum = ~(sum + (sum >> 16));
+            if (watched[i].family == 4) echo[2] = sum >> 8, echo[3] = sum; /* of the other family the kernel works it out */
+            (void)!send(fd[i], echo, sizeof echo, MSG_DONTWAIT);
+        }
+        if (turns > 100) sent_at[++sent & 0xffff] = t;
+        at.tv_nsec += 1000000;
+        at.tv_sec += at.tv_nsec / 1000000000, at.tv_nsec %= 1000000000;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+    }
+}
+
+/* `first`: the new Master's first advert. Of several addresses the worst counts. */
+static void client_saw(long long first) {
+    long worst = 0, late = 0, early = 0;
+    long long answer = -1, entry = -1, port = -1;
+    for (int i = 0; i < addresses; i++) {
+        struct watched *w = &watched[i];
+        char *seen = calloc(sent + 2, 1);
+        long answered = 0, before = 0;
+        long long again = 0, moved = 0;
+        unsigned char *mac = NULL; /* as it is announced */
+        for (long k = 0; k < count; k++) {
+            struct event *e = &events[k];
+            if (e->kind == PORT && e->t >= first && port < 0) port = e->t - first;
+            if (e->family != w->family || memcmp(e->addr, w->addr, 16)) continue;
+            if (e->kind == ANNOUNCE && e->t >= first && !mac) mac = e->mac;
+            if (e->kind != REPLY || e->number > sent) continue;
+            answered += !seen[e->number], seen[e->number] = 1;
+            if (e->t < first) before++;
+            else if (!again) again = e->t;
+        }
+        long after = 0;
+        for (long n = 1; n <= sent; n++) after += sent_at[n & 0xffff] >= first && !seen[n];
+        if (sent - answered > worst) worst = sent - answered;
+        if (after > late) late = after;
+        early += before > 0;
+        if (!again) answer = -2;
+        else if (answer != -2 && again - first > answer) answer = again - first;
+        for (long k = 0; mac && k < count && !moved; k++) {
+            struct event *e = &events[k];
+            if (e->kind == ENTRY && e->t >= first && e->family == w->family && !memcmp(e->addr, w->addr, 16) && !memcmp(e->mac, mac, 6))
+                moved = e->t;
+        }
+        if (!moved) entry = -2;
+        else if (entry != -2 && moved - first > entry) entry = moved - first;
+        free(seen);
+    }
+    printf("@ {\"probes\":%ld,\"lost\":%ld,\"lost_after\":%ld,\"answered_before\":%ld,\"answer_after_ns\":%lld,\"entry_after_ns\":%lld,\"port_after_ns\":%lld}\n",
+           sent, worst, late, early, answer == -2 ? -1 : answer, entry == -2 ? -1 : entry, port);
+}
+
 static void takeover(long long floor, unsigned drops) {
     static struct { long long last, first; } router[2][256];
     /* The senders are told apart by their address: with virtual MACs the Ethernet address is the same. */
@@ -167,6 +308,7 @@ static void takeover(long long floor, unsigned drops) {
             if (router[f][v].first > final) final = router[f][v].first;
             if (!first || router[f][v].first < first) first = router[f][v].first, earliest = late;
         }
+    if (addresses) client_saw(first);
     /* Announcements of the new Master (the cable of the old one is cut), sorted by address: the first of each counts. */
     long kept = 0;
     for (long i = 0; i < count; i++)
@@ -196,21 +338,30 @@ static void takeover(long long floor, unsigned drops) {
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr, "usage: tap adverts IFACE SECONDS INTERVAL_US [PID...] | tap takeover IFACE SECONDS FLOOR_US\n");
+        fprintf(stderr, "usage: tap adverts IFACE SECONDS INTERVAL_US [PID...] | tap takeover IFACE SECONDS FLOOR_US\n"
+                        "     | tap client IFACE SECONDS FLOOR_US NETNS ADDRESS...\n");
         return 2;
     }
     struct sched_param high = {.sched_priority = 50};
     sched_setscheduler(0, SCHED_FIFO, &high);
+    int eye = !strcmp(argv[1], "client");
+    if (eye && argc < 7) return 2;
+    if (eye) enter(argv[5]);
     int s = open_tap(argv[2]);
     double seconds = atof(argv[3]);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     begin = now.tv_sec * 1000000000LL + now.tv_nsec;
     end = begin + (long long)(seconds * 1e9);
-    long long before = cpu(argv + 5);
     struct timespec t = {(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)};
-    nanosleep(&t, NULL);
-    long long used = cpu(argv + 5) - before;
+    long long used = 0;
+    if (eye)
+        client(seconds, argv + 6);
+    else {
+        long long before = cpu(argv + 5);
+        nanosleep(&t, NULL);
+        used = cpu(argv + 5) - before;
+    }
     unsigned drops = drain(s);
     if (!strcmp(argv[1], "adverts"))
         adverts(seconds, atoll(argv[4]) * 1000, used, drops);
