@@ -1,5 +1,5 @@
-//! Health checks against real servers on loopback: nginx with and without TLS, exim, dnsmasq, UDP, ICMP; and one that hangs. The checks, the
-//! connections and the ring are those of the daemon; only the World between them is not there.
+//! Health checks against real servers on loopback: nginx with and without TLS, exim, dnsmasq, UDP, ICMP; and one that hangs. The checks,
+//! the connections and the ring are those of the daemon; only the World between them is not there.
 
 use crate::{PATIENCE, ring, wait};
 use kalived::child::Children;
