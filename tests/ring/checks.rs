@@ -1,11 +1,11 @@
-//! Health checks against real servers on loopback: nginx with and without TLS, exim, dnsmasq, UDP, ICMP; and one that hangs. The checks, the
-//! connections and the ring are those of the daemon; only the World between them is not there.
+//! Health checks against real servers on loopback: nginx with and without TLS, exim, dnsmasq, UDP, ICMP; and one that hangs. The checks,
+//! the connections and the ring are those of the daemon; only the World between them is not there.
 
 use crate::{PATIENCE, ring, wait};
 use kalived::child::Children;
 use kalived::config::model::Config;
 use kalived::config::model::check::{
-    Check, CheckKind, DnsCheck, DnsType, HttpCheck, HttpProtocol, Regex, SmtpCheck, UdpCheck, Url,
+    Check, CheckKind, DnsCheck, DnsType, HttpCheck, HttpProtocol, Regex, UdpCheck, Url,
 };
 use kalived::config::model::lvs::{RealServer, VirtualServer};
 use kalived::conn::{Conns, For};
@@ -332,7 +332,7 @@ fn exim_greets_refuses_is_stopped_and_comes_back() {
     }
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (greets, refuses) = (at(free_port()), at(free_port()));
-    let smtp = || CheckKind::Smtp(Box::new(SmtpCheck::default()));
+    let smtp = || CheckKind::Smtp(Box::default());
     // Nobody listens yet: the first result is a failure, and the server comes up when exim does.
     let (one, up, words) = b.verdict(greets, smtp(), |_| ());
     assert_eq!((up, &*words), (false, "connection refused (111)"));

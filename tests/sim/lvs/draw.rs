@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use kalived::config::model::Config;
-use kalived::config::model::check::{Check, CheckKind, DnsCheck, HttpCheck, Pace, SmtpCheck, UdpCheck, Url};
+use kalived::config::model::check::{Check, CheckKind, DnsCheck, HttpCheck, Pace, UdpCheck, Url};
 use kalived::config::model::lvs::{Method, Protocol, RealServer, Scheduler, Service, Sorry, VirtualServer};
 use kalived::config::model::setting::{Ready, Script};
 
@@ -70,7 +70,7 @@ impl Speaks {
                 let url = Url { path: Some("/".into()), status: vec![(200, 200)], ..Url::default() };
                 CheckKind::Http(Box::new(HttpCheck { urls: vec![url], ..HttpCheck::default() }))
             }
-            Speaks::Smtp => CheckKind::Smtp(Box::new(SmtpCheck::default())),
+            Speaks::Smtp => CheckKind::Smtp(Box::default()),
             Speaks::Dns => CheckKind::Dns(Box::new(DnsCheck { name: "example.org".into(), ..DnsCheck::default() })),
             Speaks::Udp => {
                 let reply = b"pong".iter().map(|b| (*b, 0xff)).collect();
