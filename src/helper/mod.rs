@@ -1,14 +1,16 @@
-//! The helper: a process that does for the core what may block. Files, processes, named pipes, sysctls, host names.
+//! The helper: a process that does for the core what may block. Files, processes, named pipes, sysctls, multicast groups, host names.
 //!
 //! One thread reads the core's messages and puts each into its lane; a lane is a thread of its own, started when it is first needed, so
 //! that a file system that hangs does not stop the counting of processes, and a name server stops neither of them. Every lane answers the
 //! core directly: a message is one datagram, so messages never mix. When the core's end of the line closes, the helper ends.
 //!
 //! Read in this order: `proto` (what is said), this file (who does what), `lane`, then `files`, `matching` and `processes`,
-//! `fifos`, `knobs`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of it again.
+//! `fifos`, `knobs`, `groups`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of
+//! it again.
 
 mod fifos;
 mod files;
+mod groups;
 mod knobs;
 pub mod lane;
 pub mod matching;
@@ -20,7 +22,7 @@ pub mod text;
 use crate::exit::ExitCode;
 use crate::note::Level;
 use crate::sys::privilege::{Files, cap};
-use crate::sys::{child, poll, privilege, sections, seqpacket, signal};
+use crate::sys::{child, limits, poll, privilege, sections, seqpacket, signal};
 use lane::{Lane, Line};
 use proto::{Ask, Tell};
 use std::io;
@@ -37,6 +39,8 @@ pub fn main() -> ExitCode {
             // message.
             signal::ignore();
             sections::give_back_all();
+            // The core has two descriptors for each socket, and the same limit: a helper that cannot join yet has room for all of them.
+            limits::raise_files(u64::MAX);
             confine();
             run(socket)
         }
@@ -66,8 +70,8 @@ pub fn run(socket: OwnedFd) -> ExitCode {
         match seqpacket::recv(line.fd(), &mut buffer) {
             Ok(None) => {}
             Ok(Some((0, _))) => break,
-            Ok(Some((n, _))) => match buffer.get(..n).map(Ask::decode) {
-                Some(Ok(ask)) => lanes.give(ask),
+            Ok(Some((n, fds))) => match buffer.get(..n).map(Ask::decode) {
+                Some(Ok(ask)) => lanes.give(ask, fds),
                 _ => line.note_once(Level::Error, text::MALFORMED),
             },
             Err(e) if e.kind() == io::ErrorKind::InvalidData => line.note_once(Level::Error, text::MALFORMED),
@@ -85,6 +89,7 @@ struct Lanes {
     processes: Lane<Ask>,
     fifos: Lane<Ask>,
     knobs: Lane<Ask>,
+    groups: Lane<(Ask, OwnedFd)>,
     names: Lane<Ask>,
 }
 
@@ -97,12 +102,14 @@ impl Lanes {
             fifos: Lane::new("fifos", 1, fifos::run),
             // One thread: what is put back is not set again before.
             knobs: Lane::new("sysctls", 1, knobs::run),
+            // One thread: a socket leaves after it joined.
+            groups: Lane::new("groups", 1, groups::run),
             names: Lane::new("names", names::THREADS, names::run),
             line,
         }
     }
 
-    fn give(&mut self, ask: Ask) {
+    fn give(&mut self, ask: Ask, mut fds: Vec<OwnedFd>) {
         // A request to a full lane fails. A cancellation that a full lane does not take has no consequence: the core ignores what the
         // watch reports.
         let refused = match ask {
@@ -134,6 +141,16 @@ impl Lanes {
                 let first = set.first().map(|s| (s.knob, BUSY));
                 let given = self.knobs.give(&self.line, ask);
                 given.err().map(|_| Tell::Knobs { job, before: Vec::new(), failed: first })
+            }
+            Ask::Join { job, .. } => {
+                let given = fds.pop().is_some_and(|fd| self.groups.give(&self.line, (ask, fd)).is_ok());
+                (!given).then_some(Tell::Joined { job, result: Err(BUSY) })
+            }
+            Ask::Leave { .. } => {
+                if let Some(fd) = fds.pop() {
+                    let _ = self.groups.give(&self.line, (ask, fd));
+                }
+                None
             }
             Ask::Lookup { conn, .. } => {
                 let given = self.names.give(&self.line, ask);
