@@ -25,16 +25,20 @@ use crate::sys::privilege::{Files, cap};
 use crate::sys::{child, limits, poll, privilege, sections, seqpacket, signal};
 use lane::{Lane, Line};
 use proto::{Ask, Tell};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// `EAGAIN`: the lane is full.
 const BUSY: i32 = 11;
 
-/// `kalived --helper`: the socket to the core is fd 3.
+/// `kalived --helper`: the socket to the core is fd 3; fd 4, where the guard could open it, is the file of former sysctls
+/// (`process/sysctls.rs`).
 pub fn main() -> ExitCode {
-    match child::inherited() {
-        Ok([socket]) => {
+    let both = child::inherited().map(|[socket, file]: [OwnedFd; 2]| (socket, Some(File::from(file))));
+    match both.or_else(|_| child::inherited().map(|[socket]: [OwnedFd; 1]| (socket, None))) {
+        Ok((socket, file)) => {
             // A terminal or a service manager signals all processes at once. The helper ends when the core does, after the core's last
             // message.
             signal::ignore();
@@ -42,7 +46,7 @@ pub fn main() -> ExitCode {
             // The core has two descriptors for each socket, and the same limit: a helper that cannot join yet has room for all of them.
             limits::raise_files(u64::MAX);
             confine();
-            run(socket)
+            run(socket, file)
         }
         // An operator started it by hand; there is no core at fd 3.
         Err(_) => ExitCode::Fatal,
@@ -58,10 +62,10 @@ fn confine() {
     privilege::hide();
 }
 
-/// Serves the core at the other end of `socket` until that closes.
-pub fn run(socket: OwnedFd) -> ExitCode {
+/// Serves the core at the other end of `socket` until that closes. `file`: where former values of sysctls are noted.
+pub fn run(socket: OwnedFd, file: Option<File>) -> ExitCode {
     let line = Line::new(socket);
-    let mut lanes = Lanes::new(line.clone());
+    let mut lanes = Lanes::new(line.clone(), file);
     let mut buffer = vec![0; proto::LONGEST];
     loop {
         if poll::readable(&[line.fd()], -1).is_err() {
@@ -88,13 +92,14 @@ struct Lanes {
     files: Lane<Ask>,
     processes: Lane<Ask>,
     fifos: Lane<Ask>,
-    knobs: Lane<Ask>,
+    knobs: Lane<knobs::Job>,
+    noted: Option<Arc<File>>,
     groups: Lane<(Ask, OwnedFd)>,
     names: Lane<Ask>,
 }
 
 impl Lanes {
-    fn new(line: Line) -> Lanes {
+    fn new(line: Line, file: Option<File>) -> Lanes {
         Lanes {
             files: Lane::new("files", 1, files::run),
             processes: Lane::new("processes", 1, processes::run),
@@ -102,6 +107,7 @@ impl Lanes {
             fifos: Lane::new("fifos", 1, fifos::run),
             // One thread: what is put back is not set again before.
             knobs: Lane::new("sysctls", 1, knobs::run),
+            noted: file.map(Arc::new),
             // One thread: a socket leaves after it joined.
             groups: Lane::new("groups", 1, groups::run),
             names: Lane::new("names", names::THREADS, names::run),
@@ -139,7 +145,7 @@ impl Lanes {
             }
             Ask::Knobs { job, ref set, .. } => {
                 let first = set.first().map(|s| (s.knob, BUSY));
-                let given = self.knobs.give(&self.line, ask);
+                let given = self.knobs.give(&self.line, (ask, self.noted.clone()));
                 given.err().map(|_| Tell::Knobs { job, before: Vec::new(), failed: first })
             }
             Ask::Join { job, .. } => {
