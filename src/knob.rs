@@ -32,6 +32,21 @@ pub enum Knob {
 }
 
 impl Knob {
+    /// All of them.
+    pub const ALL: [Knob; 11] = [
+        Knob::ArpIgnore,
+        Knob::ArpAnnounce,
+        Knob::RpFilter,
+        Knob::PromoteSecondaries,
+        Knob::DisableIpv6,
+        Knob::AddrGenMode,
+        Knob::AcceptRa,
+        Knob::Autoconf,
+        Knob::AcceptDad,
+        Knob::KeepAddrOnDown,
+        Knob::LocalIgmpReports,
+    ];
+
     /// Family directory and name.
     pub fn words(self) -> (&'static str, &'static str) {
         match self {

@@ -28,6 +28,7 @@ use crate::process::log::{Log, say};
 use crate::process::proto::ToCore;
 use crate::process::request::socket_path;
 use crate::process::slots::{Slots, is_slots};
+use crate::process::sysctls;
 use crate::sys::child::Reports;
 use crate::sys::daemonize::{self, Start};
 use crate::sys::lockfile::{self, Lock, Open, Refused, is_left_over, open_own};
@@ -245,6 +246,17 @@ fn start(options: &Options) -> u8 {
         };
         let env = |name: &str| std::env::var(name).ok();
         let (snapshot, go) = snapshot(&env, &kept, &mut log)?;
+        // A kalived that goes on from another one has these values in its state.
+        if go.is_none()
+            && let Ok(lock) = &lock
+        {
+            let path = sysctls::path(lock.path());
+            match sysctls::put_back(&path) {
+                Ok(0) => {}
+                Ok(n) => log.note(&text::sysctls_back(n)),
+                Err(e) => log.note(&text::failed(&format!("{} is not used", path.display()), &e)),
+            }
+        }
         let server = Server::listen(&socket).map_err(|e| log.note(&text::no_socket(&socket, &e))).ok();
         let guard = Guard::new(Made {
             roles,

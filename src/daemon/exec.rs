@@ -194,6 +194,7 @@ impl<O: Os> Exec<O> {
         self.streams.hear(&mut self.os);
         self.guard_pump(now);
         self.pump_helper(now);
+        self.sockets.joined(&mut self.os, &mut self.helper, &mut self.inbox);
         self.log.pump(&mut self.os, now.mono);
     }
 
@@ -205,7 +206,8 @@ impl<O: Os> Exec<O> {
                 if matches!(fx, SockFx::Close { .. }) {
                     self.send_frames(now.mono);
                 }
-                if let Some(note) = self.sockets.apply(&mut self.os, &mut self.adverts, fx, &mut self.inbox) {
+                let (os, adverts, helper) = (&mut self.os, &mut self.adverts, &mut self.helper);
+                if let Some(note) = self.sockets.apply(os, adverts, helper, fx, &mut self.inbox) {
                     self.log.note(now, note);
                 }
             }
@@ -437,7 +439,8 @@ impl<O: Os> Exec<O> {
     fn completion(&mut self, now: Now, done: Done<Token>, tell: &mut dyn FnMut(Event<'_>)) {
         match done.tag {
             Token::Sock(token) => {
-                if let Some(note) = self.sockets.on_done(&mut self.os, &mut self.adverts, now, token, &done, tell) {
+                let (os, adverts, helper) = (&mut self.os, &mut self.adverts, &mut self.helper);
+                if let Some(note) = self.sockets.on_done(os, adverts, helper, now, token, &done, tell) {
                     self.log.note(now, note);
                 }
             }

@@ -1,4 +1,4 @@
-//! The line to the helper, which does for the loop what may block: files, processes, named pipes, host names.
+//! The line to the helper, which does for the loop what may block: files, processes, named pipes, sysctls, multicast groups, host names.
 //!
 //! Every request is kept, so that a new helper gets all of them again after one that died. Until then watches report nothing. Named pipes
 //! that are open stay open, because this process writes to them: a pipe takes a line as a whole or not at all, and no write waits. Read
@@ -10,14 +10,15 @@ use super::token::{HelperToken, Token};
 use crate::effect::HelperFx;
 use crate::event::{Errno, Event, HelperEv};
 use crate::helper::proto::{self, Ask, FileId, Tell};
-use crate::id::{ConnKey, FifoKey, Key, WatchKey};
+use crate::id::{ConnKey, FifoKey, Key, SockKey, WatchKey};
 use crate::note::{Level, Note};
 use crate::sys::errno;
 use crate::sys::op::{Fd, Link, OpKey};
 use crate::time::Now;
+use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 /// Watched files and process patterns: more than any configuration has, and as many as the helper can examine within a second.
@@ -28,9 +29,11 @@ pub const MOST_FIFOS: usize = 64;
 pub const MOST_LOOKUPS: usize = super::streams::MOST;
 /// Interfaces whose sysctls are set at a time: two for each virtual router there may be.
 pub const MOST_KNOBS: usize = 8192;
+/// Multicast groups that are being joined: two for each virtual router there may be.
+pub const MOST_JOINS: usize = 8192;
 /// Messages that wait for a helper that does not take them: all that may be asked for, and as much taken back. One that is so
 /// far behind is given up.
-const QUEUE: usize = 2 * (MOST_WATCHES + MOST_FIFOS + MOST_LOOKUPS + MOST_KNOBS);
+const QUEUE: usize = 2 * (MOST_WATCHES + MOST_FIFOS + MOST_LOOKUPS + MOST_KNOBS + MOST_JOINS);
 /// Messages sent or taken in a turn: each costs microseconds, so a turn stays below a millisecond.
 const PER_TURN: usize = 64;
 
@@ -51,18 +54,32 @@ struct Fifo {
     closing: bool,
 }
 
+struct Join {
+    sock: SockKey,
+    rx: Fd,
+    ifindex: u32,
+    group: IpAddr,
+}
+
 /// The core's end of the line to the helper: the socket, and the requests that a new helper gets again.
 #[derive(Default)]
 pub struct HelperLine {
     socket: Option<Fd>,
     rx: Option<OpKey>,
     tx: Option<OpKey>,
-    queue: VecDeque<Vec<u8>>,
+    /// Messages, with the descriptor that goes along.
+    queue: VecDeque<(Vec<u8>, Option<Fd>)>,
     watches: BTreeMap<WatchKey, Ask>,
     fifos: BTreeMap<FifoKey, Fifo>,
     lookups: BTreeMap<ConnKey, Ask>,
     /// Sysctls that are being set, in the order they were asked for.
     knobs: BTreeMap<u64, Ask>,
+    /// Groups that the helper is joining.
+    joins: BTreeMap<u64, Join>,
+    /// The number of the last of them.
+    last_join: u64,
+    /// Groups that were joined or could not be, for the service of the sockets.
+    joined: Vec<(SockKey, Result<(), Errno>)>,
     /// Named pipes to remove that no helper was there for; as many as there may be open.
     removals: Vec<Ask>,
     /// Named pipes that helpers made, of this process and of those before it, and that no helper was asked to remove.
@@ -81,6 +98,10 @@ impl HelperLine {
     }
 
     fn queue(&mut self, os: &mut impl Os, ask: &Ask) -> Result<(), Errno> {
+        self.queue_with(os, ask, None)
+    }
+
+    fn queue_with(&mut self, os: &mut impl Os, ask: &Ask, fd: Option<Fd>) -> Result<(), Errno> {
         // Longer than a message may be, or a request that the helper would refuse.
         let bytes = ask.encode().map_err(|_| Errno(-errno::EINVAL))?;
         if self.socket.is_some() {
@@ -89,7 +110,7 @@ impl HelperLine {
                 self.behind = true;
                 self.hang_up(os);
             } else {
-                self.queue.push_back(bytes);
+                self.queue.push_back((bytes, fd));
             }
         }
         Ok(())
@@ -102,10 +123,15 @@ impl HelperLine {
             return;
         }
         for _ in 0..PER_TURN {
-            let Some(bytes) = self.queue.front() else { return };
-            match os.send_message(&socket, bytes, None) {
+            let Some((bytes, fd)) = self.queue.front() else { return };
+            match os.send_message(&socket, bytes, fd.as_deref().map(AsFd::as_fd)) {
                 Ok(()) => drop(self.queue.pop_front()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // Too many descriptors are on their way, of this program or of others of the same user.
+                Err(e) if e.raw_os_error() == Some(-errno::ETOOMANYREFS) => {
+                    self.behind = true;
+                    return self.hang_up(os);
+                }
                 // The read returns the end of the helper, after its last messages.
                 Err(_) => return self.queue.clear(),
             }
@@ -121,6 +147,10 @@ impl HelperLine {
             os.cancel(Token::Cancel, op, Link::Last);
         }
         self.socket = None;
+        // Without a helper the loop joins: adverts that are late once are better than a router that never listens.
+        for (_, join) in core::mem::take(&mut self.joins) {
+            self.join_here(os, &join);
+        }
         self.queue.clear();
         // Whether the helper had created these files is not known any more.
         self.fifos.retain(|_, f| !f.closing);
@@ -144,6 +174,40 @@ impl HelperLine {
             let _ = self.queue(os, &ask);
         }
         self.pump(os);
+    }
+
+    /// Joins `group` on `ifindex` with the receiving socket of `sock`; [`HelperLine::joined`] has the result.
+    pub(super) fn join(&mut self, os: &mut impl Os, sock: SockKey, rx: &Fd, ifindex: u32, group: IpAddr) {
+        self.last_join += 1;
+        let job = self.last_join;
+        let join = Join { sock, rx: rx.clone(), ifindex, group };
+        let ask = Ask::Join { job, ifindex, group };
+        if self.socket.is_none() || self.joins.len() >= MOST_JOINS {
+            return self.join_here(os, &join);
+        }
+        self.joins.insert(job, join);
+        if let Err(e) = self.queue_with(os, &ask, Some(rx.clone())) {
+            self.joins.remove(&job);
+            self.joined.push((sock, Err(e)));
+        }
+    }
+
+    fn join_here(&mut self, os: &mut impl Os, join: &Join) {
+        let result = os.join(&join.rx, join.ifindex, join.group);
+        self.joined.push((join.sock, result.map_err(|e| Errno(e.raw_os_error().unwrap_or(-errno::EINVAL)))));
+    }
+
+    /// Leaves the group that this socket joined or is joining, and closes it. The last descriptor is the helper's, so that the loop does
+    /// not wait for the kernel's lock. Without a helper the kernel does both when the descriptor is closed.
+    pub(super) fn leave(&mut self, os: &mut impl Os, sock: SockKey, rx: Fd, ifindex: u32, group: IpAddr) {
+        self.joins.retain(|_, j| j.sock != sock);
+        self.joined.retain(|(s, _)| *s != sock);
+        let _ = self.queue_with(os, &Ask::Leave { ifindex, group }, Some(rx));
+    }
+
+    /// The sockets that joined their groups, or could not, since the last call.
+    pub(super) fn joined(&mut self) -> Vec<(SockKey, Result<(), Errno>)> {
+        core::mem::take(&mut self.joined)
     }
 
     fn watch(&mut self, os: &mut impl Os, watch: WatchKey, ask: Ask) -> Result<(), Errno> {
@@ -415,6 +479,11 @@ impl HelperLine {
                 if self.knobs.remove(&job).is_some() {
                     let failed = failed.map(|(knob, e)| (knob, Errno(e)));
                     tell(Event::Helper(HelperEv::Knobs { job, before, failed }));
+                }
+            }
+            Tell::Joined { job, result } => {
+                if let Some(join) = self.joins.remove(&job) {
+                    self.joined.push((join.sock, result.map_err(Errno)));
                 }
             }
             Tell::Resolved { conn, result } => {

@@ -3,8 +3,12 @@
 //! Read first: `sys/socket.rs` (the two sockets behind one), `sends.rs` (`Way`). The receiving one has a multishot receive into provided
 //! buffers, beside it perhaps a packet socket for adverts from addresses of this host. A receive is cancelled before its descriptor is
 //! released; a completion for a closed socket returns its buffer and is otherwise ignored.
+//!
+//! A multicast group is joined and left by the helper, because another process may hold the kernel's lock for that. The receive begins,
+//! and the socket is ready, when the group is joined.
 
 use super::adverts::Adverts;
+use super::helperline::HelperLine;
 use super::os::Os;
 use super::sends::{To, Way};
 use super::token::{SockToken, Token};
@@ -43,7 +47,8 @@ struct Sock {
     pair: Pair,
     to: To,
     v6: bool,
-    rx: OpKey,
+    /// The receive; `None` while the group is being joined.
+    rx: Option<OpKey>,
     failures: u32,
     spec: SockSpec,
     local: Option<Local>,
@@ -99,18 +104,26 @@ impl<B: Buffers> Sockets<B> {
         &mut self,
         os: &mut impl Os<Buffers = B>,
         adverts: &mut Adverts,
+        helper: &mut HelperLine,
         fx: SockFx,
         inbox: &mut VecDeque<Event<'static>>,
     ) -> Option<Note> {
         match fx {
             SockFx::Open { sock, spec } => {
-                self.close(os, adverts, sock);
-                let result = self.open(os, sock, spec).map_err(|e| Errno(e.raw_os_error().unwrap_or(0)));
-                inbox.push_back(Event::Sock(SockEv::Ready { sock, result }));
+                self.close(os, adverts, helper, sock);
+                match self.open(os, helper, sock, spec) {
+                    Ok(()) if spec.is_unicast() => self.begin(os, sock, inbox),
+                    // The answer comes when the group is joined.
+                    Ok(()) => {}
+                    Err(e) => {
+                        let result = Err(Errno(e.raw_os_error().unwrap_or(0)));
+                        inbox.push_back(Event::Sock(SockEv::Ready { sock, result }));
+                    }
+                }
                 None
             }
             SockFx::Close { sock } => {
-                self.close(os, adverts, sock);
+                self.close(os, adverts, helper, sock);
                 None
             }
             SockFx::HearLocal { sock, sources } => self.hear_local(os, sock, &sources),
@@ -119,6 +132,32 @@ impl<B: Buffers> Sockets<B> {
                 None
             }
         }
+    }
+
+    /// Continues with the sockets that joined their group, or could not.
+    pub(super) fn joined(
+        &mut self,
+        os: &mut impl Os<Buffers = B>,
+        helper: &mut HelperLine,
+        inbox: &mut VecDeque<Event<'static>>,
+    ) {
+        for (sock, result) in helper.joined() {
+            match result {
+                Ok(()) => self.begin(os, sock, inbox),
+                Err(e) => {
+                    self.socks.remove(&sock);
+                    inbox.push_back(Event::Sock(SockEv::Ready { sock, result: Err(e) }));
+                }
+            }
+        }
+    }
+
+    /// Begins to receive: the socket is ready.
+    fn begin(&mut self, os: &mut impl Os<Buffers = B>, sock: SockKey, inbox: &mut VecDeque<Event<'static>>) {
+        let Some(s) = self.socks.get_mut(&sock) else { return };
+        let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
+        s.rx = Some(os.recv_multi(Token::Sock(SockToken::Rx(sock)), &s.pair.rx, header, &self.buffers));
+        inbox.push_back(Event::Sock(SockEv::Ready { sock, result: Ok(()) }));
     }
 
     /// The socket and destination of packets that leave by `sock`.
@@ -148,29 +187,37 @@ impl<B: Buffers> Sockets<B> {
         self.way(sock)
     }
 
-    fn open(&mut self, os: &mut impl Os<Buffers = B>, sock: SockKey, spec: SockSpec) -> io::Result<()> {
+    fn open(
+        &mut self,
+        os: &mut impl Os<Buffers = B>,
+        helper: &mut HelperLine,
+        sock: SockKey,
+        spec: SockSpec,
+    ) -> io::Result<()> {
         let (pair, to) = match spec {
             SockSpec::Multicast { ifindex, group, ah } => {
-                let (pair, group) = (os.open_vrrp(ifindex, group, ah)?, Rc::new(SockAddr::ip(group, ifindex)));
-                let connected = os.connect_group(&pair.tx, &group);
-                (pair, if connected { To::Connected } else { To::One(group) })
+                let pair = os.open_vrrp(ifindex, group, ah)?;
+                helper.join(os, sock, &pair.rx, ifindex, group);
+                let to = Rc::new(SockAddr::ip(group, ifindex));
+                let connected = os.connect_group(&pair.tx, &to);
+                (pair, if connected { To::Connected } else { To::One(to) })
             }
             SockSpec::Unicast { local, ifindex, ah } => (os.open_unicast(ifindex, local, ah)?, To::Each(ifindex)),
         };
         let v6 = spec.address().is_ipv6();
-        let header = if v6 { &self.header_v6 } else { &self.header_v4 };
-        let rx = os.recv_multi(Token::Sock(SockToken::Rx(sock)), &pair.rx, header, &self.buffers);
-        self.socks.insert(sock, Sock { pair, to, v6, rx, failures: 0, spec, local: None, unconnected: false });
+        self.socks.insert(sock, Sock { pair, to, v6, rx: None, failures: 0, spec, local: None, unconnected: false });
         Ok(())
     }
 
     /// Cancel before close: the receive is cancelled, and the descriptors close with the last operation that holds them.
-    fn close(&mut self, os: &mut impl Os, adverts: &mut Adverts, sock: SockKey) {
+    fn close(&mut self, os: &mut impl Os, adverts: &mut Adverts, helper: &mut HelperLine, sock: SockKey) {
         if let Some(s) = self.socks.remove(&sock) {
             adverts.close(os, sock);
-            os.cancel(Token::Cancel, s.rx, Link::Last);
-            if let Some(local) = s.local {
-                os.cancel(Token::Cancel, local.rx, Link::Last);
+            for rx in s.rx.into_iter().chain(s.local.map(|l| l.rx)) {
+                os.cancel(Token::Cancel, rx, Link::Last);
+            }
+            if let SockSpec::Multicast { ifindex, group, .. } = s.spec {
+                helper.leave(os, sock, s.pair.rx, ifindex, group);
             }
         }
     }
@@ -217,6 +264,7 @@ impl<B: Buffers> Sockets<B> {
         &mut self,
         os: &mut impl Os<Buffers = B>,
         adverts: &mut Adverts,
+        helper: &mut HelperLine,
         now: Now,
         token: SockToken,
         done: &Done<Token>,
@@ -225,7 +273,7 @@ impl<B: Buffers> Sockets<B> {
         match token {
             SockToken::Rx(sock) => {
                 if let Some(errno) = self.datagram(os, now, sock, done, tell) {
-                    self.close(os, adverts, sock);
+                    self.close(os, adverts, helper, sock);
                     tell(Event::Sock(SockEv::Lost { sock, errno }));
                 }
                 None
@@ -253,7 +301,7 @@ impl<B: Buffers> Sockets<B> {
         done: &Done<Token>,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Option<Errno> {
-        let open = self.socks.get_mut(&sock).filter(|s| s.rx == done.op);
+        let open = self.socks.get_mut(&sock).filter(|s| s.rx == Some(done.op));
         if let Some(id) = done.buffer {
             self.read += 1;
             if let Some(s) = &open {
@@ -290,7 +338,7 @@ impl<B: Buffers> Sockets<B> {
         }
         self.cut |= done.result >= 0 || done.result == errno::ENOBUFS;
         let header = if s.v6 { &self.header_v6 } else { &self.header_v4 };
-        s.rx = os.recv_multi(Token::Sock(SockToken::Rx(sock)), &s.pair.rx, header, &self.buffers);
+        s.rx = Some(os.recv_multi(Token::Sock(SockToken::Rx(sock)), &s.pair.rx, header, &self.buffers));
         None
     }
 

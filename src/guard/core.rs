@@ -8,6 +8,7 @@ use super::role::Roles;
 use super::text;
 use crate::process::log::Log;
 use crate::process::proto::{MAX, ToCore, ToGuard};
+use crate::process::sysctls;
 use crate::snapshot;
 use crate::sys::child::{self, Reports};
 use crate::sys::seqpacket;
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Messages queued behind a full line, which itself holds thousands: the ends of all programs that can run at one time, many times over.
@@ -32,6 +34,8 @@ pub struct Starter<'a> {
     pub log: &'a mut Log,
     /// Where children report their start.
     pub reports: &'a Reports,
+    /// The file of former sysctls; `None`: there is no lock file, beside which it would be.
+    pub sysctls: Option<PathBuf>,
 }
 
 /// A core process with its line, its heartbeat and its helper: the core in charge, or one that stands by.
@@ -213,7 +217,12 @@ impl Core {
 impl Starter<'_> {
     /// Starts a helper with its end of a line.
     fn helper(&mut self, line: BorrowedFd<'_>) -> Option<u32> {
-        match self.roles.helper(line, self.log, self.reports) {
+        let file = self.sysctls.as_deref().map(sysctls::open).transpose();
+        let file = file.unwrap_or_else(|e| {
+            self.log.note(&text::failed("former values of sysctls are lost if all processes are killed", &e));
+            None
+        });
+        match self.roles.helper(line, file.as_ref(), self.log, self.reports) {
             Ok(pid) => Some(pid),
             Err(e) => {
                 self.log.note(&text::failed("the helper process could not be started", &e));

@@ -49,6 +49,7 @@ use crate::exit::ExitCode;
 use crate::note::Note;
 use crate::process::log::Log;
 use crate::process::proto::{MAX, ToCore};
+use crate::process::sysctls;
 use crate::sys::child::{End, Reports};
 use crate::sys::clock;
 use crate::sys::daemonize::Start;
@@ -253,7 +254,8 @@ impl Guard {
                 memfd::create("kalived no lock")?
             }
         };
-        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
+        let sysctls = self.lock.as_ref().map(|lock| sysctls::path(lock.path()));
+        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports, sysctls };
         let core = Core::start(self.cores, [image, &self.snapshot, &witness], standby, &mut starter, now);
         // Before its first message is read, and while it starts: of a large configuration this takes long.
         sched::in_ordinary_class(|| self.scripts.allow(image));

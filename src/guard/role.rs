@@ -95,10 +95,11 @@ impl Roles {
         self.spawn(false, &words, fds, log, reports)
     }
 
-    /// Starts the helper, with its end of the line at 3.
-    pub fn helper(&self, line: BorrowedFd<'_>, log: &Log, reports: &Reports) -> io::Result<u32> {
+    /// Starts the helper, with its end of the line at 3, and the file of former sysctls at 4, if there is one.
+    pub fn helper(&self, line: BorrowedFd<'_>, file: Option<&File>, log: &Log, reports: &Reports) -> io::Result<u32> {
+        let fds: Vec<BorrowedFd<'_>> = core::iter::once(line).chain(file.map(AsFd::as_fd)).collect();
         // In the background it would keep the terminal open, or the pipe of a command that waits for the end of our output.
-        self.spawn_with(false, &["kalived: helper", HELPER], !self.background, &[line], log, reports)
+        self.spawn_with(false, &["kalived: helper", HELPER], !self.background, &fds, log, reports)
     }
 
     /// Starts the program at the path to check whether it understands the state. `files`: the state, the snapshot, and the file for the

@@ -213,3 +213,7 @@ pub fn failed(what: &str, e: &dyn core::fmt::Display) -> Note {
 pub fn no_reload_file(path: &str, e: &dyn core::fmt::Display) -> Note {
     note(Level::Warning, format!("reload_file {path}: {e}; the reload goes on"))
 }
+/// Sysctls that a kalived left changed were put back.
+pub fn sysctls_back(n: usize) -> Note {
+    note(Level::Notice, format!("put back {n} sysctls that a kalived which was killed had changed"))
+}

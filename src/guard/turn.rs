@@ -9,6 +9,7 @@ use super::{After, Guard, STOP_LIMIT, leftovers, text};
 use crate::exit::ExitCode;
 use crate::process::proto::PERIOD;
 use crate::process::proto::{ToCore, ToGuard};
+use crate::process::sysctls;
 use crate::sys::child::{self, End};
 use crate::sys::daemonize::Start;
 use crate::sys::{clock, poll, privilege, signal};
@@ -83,6 +84,10 @@ impl Guard {
         // Not at a hand-over: a service that a script started continues, as the addresses do.
         if self.stopping.is_some() {
             leftovers::end();
+            // The core has put them back, or the remover after it.
+            if let Some(lock) = &self.lock {
+                let _ = std::fs::remove_file(sysctls::path(lock.path()));
+            }
         }
         if let Some(report) = self.report.take() {
             report.failed(code);
@@ -325,7 +330,8 @@ impl Guard {
     fn look(&mut self, now: Instant) {
         self.scripts.tick(now);
         self.resting.tick(now);
-        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports };
+        let sysctls = self.lock.as_ref().map(|lock| sysctls::path(lock.path()));
+        let mut starter = Starter { roles: &self.roles, log: &mut self.log, reports: &self.reports, sysctls };
         if let Some(core) = &mut self.core {
             let had = core.helper;
             let takes = core.look(&mut starter, now);

@@ -1,14 +1,16 @@
-//! The helper: a process that does for the core what may block. Files, processes, named pipes, sysctls, host names.
+//! The helper: a process that does for the core what may block. Files, processes, named pipes, sysctls, multicast groups, host names.
 //!
 //! One thread reads the core's messages and puts each into its lane; a lane is a thread of its own, started when it is first needed, so
 //! that a file system that hangs does not stop the counting of processes, and a name server stops neither of them. Every lane answers the
 //! core directly: a message is one datagram, so messages never mix. When the core's end of the line closes, the helper ends.
 //!
 //! Read in this order: `proto` (what is said), this file (who does what), `lane`, then `files`, `matching` and `processes`,
-//! `fifos`, `knobs`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of it again.
+//! `fifos`, `knobs`, `groups`, `names`. Deliberately absent: anything that would have to survive; the core asks a new helper for all of
+//! it again.
 
 mod fifos;
 mod files;
+mod groups;
 mod knobs;
 pub mod lane;
 pub mod matching;
@@ -20,25 +22,31 @@ pub mod text;
 use crate::exit::ExitCode;
 use crate::note::Level;
 use crate::sys::privilege::{Files, cap};
-use crate::sys::{child, poll, privilege, sections, seqpacket, signal};
+use crate::sys::{child, limits, poll, privilege, sections, seqpacket, signal};
 use lane::{Lane, Line};
 use proto::{Ask, Tell};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// `EAGAIN`: the lane is full.
 const BUSY: i32 = 11;
 
-/// `kalived --helper`: the socket to the core is fd 3.
+/// `kalived --helper`: the socket to the core is fd 3; fd 4, where the guard could open it, is the file of former sysctls
+/// (`process/sysctls.rs`).
 pub fn main() -> ExitCode {
-    match child::inherited() {
-        Ok([socket]) => {
+    let both = child::inherited().map(|[socket, file]: [OwnedFd; 2]| (socket, Some(File::from(file))));
+    match both.or_else(|_| child::inherited().map(|[socket]: [OwnedFd; 1]| (socket, None))) {
+        Ok((socket, file)) => {
             // A terminal or a service manager signals all processes at once. The helper ends when the core does, after the core's last
             // message.
             signal::ignore();
             sections::give_back_all();
+            // The core has two descriptors for each socket, and the same limit: a helper that cannot join yet has room for all of them.
+            limits::raise_files(u64::MAX);
             confine();
-            run(socket)
+            run(socket, file)
         }
         // An operator started it by hand; there is no core at fd 3.
         Err(_) => ExitCode::Fatal,
@@ -54,10 +62,10 @@ fn confine() {
     privilege::hide();
 }
 
-/// Serves the core at the other end of `socket` until that closes.
-pub fn run(socket: OwnedFd) -> ExitCode {
+/// Serves the core at the other end of `socket` until that closes. `file`: where former values of sysctls are noted.
+pub fn run(socket: OwnedFd, file: Option<File>) -> ExitCode {
     let line = Line::new(socket);
-    let mut lanes = Lanes::new(line.clone());
+    let mut lanes = Lanes::new(line.clone(), file);
     let mut buffer = vec![0; proto::LONGEST];
     loop {
         if poll::readable(&[line.fd()], -1).is_err() {
@@ -66,8 +74,8 @@ pub fn run(socket: OwnedFd) -> ExitCode {
         match seqpacket::recv(line.fd(), &mut buffer) {
             Ok(None) => {}
             Ok(Some((0, _))) => break,
-            Ok(Some((n, _))) => match buffer.get(..n).map(Ask::decode) {
-                Some(Ok(ask)) => lanes.give(ask),
+            Ok(Some((n, fds))) => match buffer.get(..n).map(Ask::decode) {
+                Some(Ok(ask)) => lanes.give(ask, fds),
                 _ => line.note_once(Level::Error, text::MALFORMED),
             },
             Err(e) if e.kind() == io::ErrorKind::InvalidData => line.note_once(Level::Error, text::MALFORMED),
@@ -84,12 +92,14 @@ struct Lanes {
     files: Lane<Ask>,
     processes: Lane<Ask>,
     fifos: Lane<Ask>,
-    knobs: Lane<Ask>,
+    knobs: Lane<knobs::Job>,
+    noted: Option<Arc<File>>,
+    groups: Lane<(Ask, OwnedFd)>,
     names: Lane<Ask>,
 }
 
 impl Lanes {
-    fn new(line: Line) -> Lanes {
+    fn new(line: Line, file: Option<File>) -> Lanes {
         Lanes {
             files: Lane::new("files", 1, files::run),
             processes: Lane::new("processes", 1, processes::run),
@@ -97,12 +107,15 @@ impl Lanes {
             fifos: Lane::new("fifos", 1, fifos::run),
             // One thread: what is put back is not set again before.
             knobs: Lane::new("sysctls", 1, knobs::run),
+            noted: file.map(Arc::new),
+            // One thread: a socket leaves after it joined.
+            groups: Lane::new("groups", 1, groups::run),
             names: Lane::new("names", names::THREADS, names::run),
             line,
         }
     }
 
-    fn give(&mut self, ask: Ask) {
+    fn give(&mut self, ask: Ask, mut fds: Vec<OwnedFd>) {
         // A request to a full lane fails. A cancellation that a full lane does not take has no consequence: the core ignores what the
         // watch reports.
         let refused = match ask {
@@ -132,8 +145,18 @@ impl Lanes {
             }
             Ask::Knobs { job, ref set, .. } => {
                 let first = set.first().map(|s| (s.knob, BUSY));
-                let given = self.knobs.give(&self.line, ask);
+                let given = self.knobs.give(&self.line, (ask, self.noted.clone()));
                 given.err().map(|_| Tell::Knobs { job, before: Vec::new(), failed: first })
+            }
+            Ask::Join { job, .. } => {
+                let given = fds.pop().is_some_and(|fd| self.groups.give(&self.line, (ask, fd)).is_ok());
+                (!given).then_some(Tell::Joined { job, result: Err(BUSY) })
+            }
+            Ask::Leave { .. } => {
+                if let Some(fd) = fds.pop() {
+                    let _ = self.groups.give(&self.line, (ask, fd));
+                }
+                None
             }
             Ask::Lookup { conn, .. } => {
                 let given = self.names.give(&self.line, ask);

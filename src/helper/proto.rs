@@ -6,7 +6,7 @@
 use crate::config::model::vrrp::ParamMatch;
 use crate::knob::{Knob, Set};
 use crate::note::Level;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a message: a path of PATH_MAX (4,096), or a command line of some hundred words, with spare room.
@@ -79,6 +79,22 @@ pub enum Ask {
         /// What to what, at most [`MOST_KNOBS`].
         set: Vec<Set>,
     },
+    /// Join a multicast group with the socket that comes along.
+    Join {
+        /// The core's number of the job.
+        job: u64,
+        /// Interface.
+        ifindex: u32,
+        /// Multicast address.
+        group: IpAddr,
+    },
+    /// Leave a multicast group with the socket that comes along; not answered.
+    Leave {
+        /// Interface.
+        ifindex: u32,
+        /// Multicast address.
+        group: IpAddr,
+    },
     /// Addresses of a host.
     Lookup {
         /// The connection that needs them.
@@ -131,6 +147,13 @@ pub enum Tell {
         before: Vec<(Knob, u32)>,
         /// The sysctl that could not be set, and a positive errno.
         failed: Option<(Knob, i32)>,
+    },
+    /// A multicast group was joined, or could not be.
+    Joined {
+        /// The core's number of the job.
+        job: u64,
+        /// A positive errno where it failed.
+        result: Result<(), i32>,
     },
     /// Addresses, at least one, at most [`MOST_ADDRS`].
     Resolved {
@@ -189,6 +212,9 @@ impl Ask {
             }
             Ask::Unwatch { .. } => true,
             Ask::Knobs { dev, set, .. } => set.len() <= MOST_KNOBS && Knob::ArpIgnore.path(dev).is_some(),
+            Ask::Join { ifindex, group, .. } | Ask::Leave { ifindex, group } => {
+                (1..=i32::MAX as u32).contains(ifindex) && group.is_multicast()
+            }
             Ask::Lookup { host, .. } => (1..=LONGEST_HOST).contains(&host.len()) && !host.contains('\0'),
         }
     }
@@ -209,6 +235,7 @@ impl Tell {
             Tell::FileRead { result, .. } => result.as_ref().map_or_else(errno, |b| b.len() <= FILE_BYTES),
             Tell::Processes { result, .. } => result.as_ref().map_or_else(errno, |_| true),
             Tell::FifoReady { result, .. } => result.as_ref().map_or_else(errno, |_| true),
+            Tell::Joined { result, .. } => result.as_ref().map_or_else(errno, |()| true),
             Tell::Resolved { result, .. } => {
                 result.as_ref().map_or_else(errno, |a| (1..=MOST_ADDRS).contains(&a.len()))
             }
@@ -272,6 +299,8 @@ mod tests {
             Ask::OpenFifo { fifo: 3, path: path(), uid: u32::MAX, gid: 0 },
             Ask::RemoveFifo { path: path(), file },
             Ask::Knobs { job: 7, dev: "vrrp.51".into(), set: vec![Set::to(Knob::AcceptRa, 0)] },
+            Ask::Join { job: 8, ifindex: 1, group: "224.0.0.18".parse().unwrap() },
+            Ask::Leave { ifindex: i32::MAX as u32, group: "ff02::12".parse().unwrap() },
             Ask::Lookup { conn: 9, host: "fe80::1%eth0".into(), port: 25 },
         ]
     }
@@ -284,6 +313,8 @@ mod tests {
             Tell::FifoReady { fifo: 1, result: Ok(None) },
             Tell::FifoReady { fifo: 1, result: Ok(Some(FileId { dev: 1, ino: 2 })) },
             Tell::Knobs { job: 7, before: vec![(Knob::ArpIgnore, 0)], failed: Some((Knob::AcceptRa, 30)) },
+            Tell::Joined { job: 8, result: Ok(()) },
+            Tell::Joined { job: 8, result: Err(19) },
             Tell::Resolved { conn: 1, result: Ok(vec!["[fe80::1%3]:25".parse().unwrap()]) },
             Tell::Resolved { conn: 1, result: Err(110) },
             Tell::note(Level::Warning, "two\nlines"),
@@ -317,6 +348,9 @@ mod tests {
             Ask::OpenFifo { fifo: 1, path: "/a\0b".into(), uid: 0, gid: 0 },
             Ask::Knobs { job: 1, dev: "../all".into(), set: vec![] },
             Ask::Knobs { job: 1, dev: "e".into(), set: vec![Set::to(Knob::AcceptRa, 0); MOST_KNOBS + 1] },
+            Ask::Join { job: 1, ifindex: 0, group: "224.0.0.18".parse().unwrap() },
+            Ask::Join { job: 1, ifindex: 1 << 31, group: "224.0.0.18".parse().unwrap() },
+            Ask::Leave { ifindex: 1, group: "192.0.2.1".parse().unwrap() },
             Ask::Lookup { conn: 1, host: String::new(), port: 1 },
             Ask::Lookup { conn: 1, host: "x".repeat(LONGEST_HOST + 1), port: 1 },
             Ask::WatchProcesses { watch: 1, argv: vec![], param_match: ParamMatch::Exact, full_command: false },
@@ -344,6 +378,7 @@ mod tests {
             Tell::Processes { watch: 1, result: Err(-2) },
             Tell::Knobs { job: 1, before: vec![(Knob::AcceptRa, 0); MOST_KNOBS + 1], failed: None },
             Tell::Knobs { job: 1, before: vec![], failed: Some((Knob::AcceptRa, 0)) },
+            Tell::Joined { job: 1, result: Err(0) },
             Tell::Resolved { conn: 1, result: Ok(vec![]) },
             Tell::Resolved { conn: 1, result: Ok(vec!["1.1.1.1:1".parse().unwrap(); MOST_ADDRS + 1]) },
             Tell::Note { level: 0, text: "x".into() },

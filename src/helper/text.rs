@@ -37,3 +37,10 @@ pub fn file_refused(path: &str, why: &str) -> String {
 pub fn fifo_left(path: &str, why: &io::Error) -> String {
     format!("notify fifo {path} could not be removed: {why}")
 }
+
+/// The former value of a sysctl could not be written down.
+pub fn not_noted(why: &io::Error) -> String {
+    format!(
+        "sysctls cannot be put back if all processes are killed: their former values could not be written down ({why})"
+    )
+}

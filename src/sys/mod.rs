@@ -49,6 +49,8 @@ pub mod errno {
     pub const ENOBUFS: i32 = -libc::ENOBUFS;
     /// No such device: an effect named a socket that is not open.
     pub const ENODEV: i32 = -libc::ENODEV;
+    /// Too many descriptors are on their way.
+    pub const ETOOMANYREFS: i32 = -libc::ETOOMANYREFS;
     /// Network is down: reported once by a packet socket when its interface goes down.
     pub const ENETDOWN: i32 = -libc::ENETDOWN;
     /// Operation not permitted.

@@ -100,8 +100,10 @@ pub trait Calls {
     fn mono(&self) -> Instant;
     /// Processor time used so far.
     fn cpu(&self) -> Duration;
-    /// Opens the two sockets for multicast adverts on an interface ([`socket::open_vrrp`]).
+    /// Opens the two sockets for multicast adverts on an interface; the group is not joined yet ([`socket::open_vrrp`]).
     fn open_vrrp(&mut self, ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair>;
+    /// Joins a group; may wait, so only where no helper can do it ([`socket::join`]).
+    fn join(&mut self, rx: &Fd, ifindex: u32, group: IpAddr) -> io::Result<()>;
     /// Opens the two sockets for unicast adverts to `local` ([`socket::open_unicast`]).
     fn open_unicast(&mut self, ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair>;
     /// Opens a socket that sends multicast adverts ([`socket::open_sender`]).
@@ -268,6 +270,9 @@ impl<T: Copy> Calls for Ring<T> {
     }
     fn open_vrrp(&mut self, ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
         socket::open_vrrp(ifindex, group, ah)
+    }
+    fn join(&mut self, rx: &Fd, ifindex: u32, group: IpAddr) -> io::Result<()> {
+        socket::join(&**rx, ifindex, group)
     }
     fn open_unicast(&mut self, ifindex: u32, local: IpAddr, ah: bool) -> io::Result<Pair> {
         socket::open_unicast(ifindex, local, ah)

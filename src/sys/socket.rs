@@ -12,7 +12,7 @@ use crate::time::{Duration, Wall};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 /// IANA protocol number of VRRP.
@@ -222,10 +222,8 @@ pub fn connect_group(tx: &Fd, to: &SockAddr) -> bool {
     unsafe { libc::connect(tx.as_raw_fd(), to.as_ptr(), to.len()) == 0 }
 }
 
-/// Opens both sockets for `group` on `ifindex` and joins the group; `ah`: for adverts with an Authentication Header.
-///
-/// Joining takes the kernel's rtnl lock on our own thread. It happens at start and when an interface comes back; while another process
-/// holds that lock, the adverts of other routers wait too.
+/// Opens both sockets for `group` on `ifindex`; `ah`: for adverts with an Authentication Header. The receiving one receives nothing until
+/// the group is joined ([`join`]).
 pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
     let family = if group.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let to = SockAddr::ip(group, ifindex);
@@ -234,27 +232,46 @@ pub fn open_vrrp(ifindex: u32, group: IpAddr, ah: bool) -> io::Result<Pair> {
     let rx = receiver(family, index, ah)?;
     let f = rx.as_raw_fd();
     match group {
-        IpAddr::V4(g) => {
+        IpAddr::V4(_) => {
             // Receive only groups that this socket joined, not those that any socket of the host joined.
             option(f, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0i32)?;
-            let m = libc::ip_mreqn {
-                imr_multiaddr: in_addr(g),
-                imr_address: in_addr(Ipv4Addr::UNSPECIFIED),
-                imr_ifindex: index,
-            };
-            bind(f, &to)?;
-            option(f, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &m)?;
+        }
+        IpAddr::V6(_) => option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, &0i32)?,
+    }
+    bind(f, &to)?;
+    Ok(Pair { rx: Rc::new(rx), tx: open_sender(ifindex, group)? })
+}
+
+/// Joins `group` on `ifindex` with a receiving socket. A membership belongs to the socket, not to the process: the helper joins with a
+/// duplicate of the descriptor. A membership that is there already is a success.
+///
+/// The call waits while another process holds the kernel's rtnl lock; so do [`leave`], and closing a socket that is still a member.
+pub fn join(fd: impl AsFd, ifindex: u32, group: IpAddr) -> io::Result<()> {
+    match membership(fd.as_fd(), ifindex, group, libc::IP_ADD_MEMBERSHIP, libc::IPV6_ADD_MEMBERSHIP) {
+        Err(e) if e.raw_os_error() == Some(libc::EADDRINUSE) => Ok(()),
+        joined => joined,
+    }
+}
+
+/// Leaves `group` on `ifindex` with a receiving socket, whose close does not wait for the rtnl lock then.
+pub fn leave(fd: impl AsFd, ifindex: u32, group: IpAddr) -> io::Result<()> {
+    membership(fd.as_fd(), ifindex, group, libc::IP_DROP_MEMBERSHIP, libc::IPV6_DROP_MEMBERSHIP)
+}
+
+fn membership(fd: BorrowedFd<'_>, ifindex: u32, group: IpAddr, v4: i32, v6: i32) -> io::Result<()> {
+    let index = i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    match group {
+        IpAddr::V4(g) => {
+            let imr_address = in_addr(Ipv4Addr::UNSPECIFIED);
+            let m = libc::ip_mreqn { imr_multiaddr: in_addr(g), imr_address, imr_ifindex: index };
+            option(fd.as_raw_fd(), libc::IPPROTO_IP, v4, &m)
         }
         IpAddr::V6(g) => {
-            option(f, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, &0i32)?;
-            let m =
-                libc::ipv6_mreq { ipv6mr_multiaddr: libc::in6_addr { s6_addr: g.octets() }, ipv6mr_interface: ifindex };
-            bind(f, &to)?;
-            option(f, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &m)?;
+            let group = libc::in6_addr { s6_addr: g.octets() };
+            let m = libc::ipv6_mreq { ipv6mr_multiaddr: group, ipv6mr_interface: ifindex };
+            option(fd.as_raw_fd(), libc::IPPROTO_IPV6, v6, &m)
         }
     }
-
-    Ok(Pair { rx: Rc::new(rx), tx: open_sender(ifindex, group)? })
 }
 
 /// Opens the sending socket alone.

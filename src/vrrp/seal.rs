@@ -57,10 +57,10 @@ impl Signing {
     }
     /// The bytes that signing adds to a packet.
     pub fn overhead(cfg: &InstanceConfig) -> u32 {
-        match (&cfg.auth, &cfg.more.hmac) {
-            (_, Some(_)) => hmac::LEN as u32,
-            (Auth::Ah(_), None) => ah::LEN as u32,
-            _ => 0,
+        match Signing::of(cfg) {
+            Signing::Hmac(..) => hmac::LEN as u32,
+            Signing::Ah(_) => ah::LEN as u32,
+            Signing::None => 0,
         }
     }
     fn next(&self, at: Wall, last: Option<u64>) -> u64 {

@@ -278,6 +278,48 @@ fn nothing_is_left_after_a_stop_a_dead_core_and_a_killed_kalived() {
     assert_eq!((code, macvlans(&a), a.holds(VIP)), (Some(0), Vec::new(), false), "{log}");
 }
 
+/// All processes are killed: the next start puts the sysctls back, also with a file that needs none of them, and an operator's value stays.
+#[test]
+fn a_start_puts_back_the_sysctls_of_a_kalived_whose_processes_were_all_killed() {
+    if stand_in() {
+        return skip("vmac: sysctls", "about kalived's processes");
+    }
+    let Some(lab) = Lab::new("vmac: sysctls") else { return };
+    let a = lab.host("a", 20);
+    a.script(&format!("sysctl -qw net.ipv4.conf.{IFACE}.arp_announce=1"));
+    let knobs = || (knob(&a, IFACE, "arp_ignore"), knob(&a, IFACE, "arp_announce"));
+    let values = |ignore: &str, announce: &str| (ignore.to_owned(), announce.to_owned());
+    // One pid file for all: the values are beside it.
+    let pid_file = lab.path("one.pid");
+    let again = |conf: &Conf| {
+        let script = format!("exec \"$@\" -p {}", pid_file.display());
+        let on_a = lab.start_under(&["sh", "-c", &script, "sh"], under_test(), &a, &conf.text());
+        on_a.await_state(State::Master);
+        on_a
+    };
+    let killed = || {
+        let on_a = again(&v4(150));
+        until_true(&format!("the sysctls; log:\n{}", on_a.log()), || knobs() == values("1", "2"));
+        on_a.kill9();
+        assert_eq!(knobs(), values("1", "2"));
+    };
+    killed();
+    let on_a = again(&Conf::v3(100));
+    assert_eq!(knobs(), values("0", "1"), "{}", on_a.log());
+    let (code, log) = on_a.stop();
+    assert_eq!((code, knobs()), (Some(0), values("0", "1")), "{log}");
+    // Twice with the same file, before a third one ends in order.
+    killed();
+    killed();
+    let (code, log) = again(&v4(150)).stop();
+    assert_eq!((code, left(&a)), (Some(0), clean()), "{log}");
+    killed();
+    a.script(&format!("sysctl -qw net.ipv4.conf.{IFACE}.arp_announce=0"));
+    let on_a = again(&Conf::v3(100));
+    assert_eq!(knobs(), values("0", "0"), "{}", on_a.log());
+    on_a.stop();
+}
+
 #[test]
 fn a_reload_takes_it_out_and_puts_it_in() {
     if stand_in() {

@@ -10,6 +10,7 @@
 mod chains;
 mod checks;
 mod command;
+mod groups;
 mod helper_line;
 mod netns;
 mod sink;

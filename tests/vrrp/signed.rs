@@ -6,12 +6,13 @@ use bytes::Bytes;
 use kalived::config::model::setting::Secret;
 use kalived::config::model::vrrp::{AntiReplay, Hmac, HmacKey, HmacMode};
 use kalived::config::model::{Auth, Config, InstanceConfig, Version};
-use kalived::effect::{Effect, GuardFx};
+use kalived::effect::{Effect, GuardFx, Packets};
 use kalived::event::{Event, GuardEv, RxMeta, SockEv};
 use kalived::record::Base;
-use kalived::time::{Duration, Instant};
+use kalived::time::{Duration, Instant, Now, Wall};
 use kalived::vrrp::State;
 use kalived::vrrp::advert::Reject;
+use kalived::vrrp::seal::{Seal, Signing};
 use kalived::world::World;
 use std::collections::BTreeMap;
 
@@ -365,5 +366,21 @@ fn a_recording_from_a_checkpoint_has_other_keys_and_the_same_decisions() {
         assert_eq!(b.state(), State::Master);
         let recording = b.replayed();
         assert!(recording.first > 0 && matches!(recording.base, Base::World(_)), "from its start");
+    }
+}
+
+/// An advert has room for what signing adds, and no less: a virtual router that only accepts signatures adds none.
+#[test]
+fn the_room_for_a_signature_is_what_signing_takes() {
+    let received = with_hmac(v3(), hmac(HmacMode::ReceiveOnly, AntiReplay::Time));
+    let permissive = with_hmac(v3(), hmac(HmacMode::Permissive, AntiReplay::Time));
+    for cfg in ways().into_iter().chain([v2(), v3(), received, permissive]) {
+        let mut bytes = vec![0u8; 40];
+        (bytes[0], bytes[3]) = (0x45, 40);
+        let packets = Packets::one([224, 0, 0, 18].into(), Bytes::from(bytes));
+        let now = Now { mono: Instant(1_000_000_000), wall: Wall(1_700_000_000_000_000_000) };
+        let (signed, _) = Seal::default().send(&cfg, [192, 0, 2, 1].into(), &packets, now);
+        let added: usize = signed.iter().map(|p| p.bytes.len() - 40).sum();
+        assert_eq!(added as u32, Signing::overhead(&cfg), "{:?} {:?}", cfg.auth, cfg.more.hmac);
     }
 }

@@ -4,18 +4,19 @@
 //! nonsense, and another one follows. Read first: `mod.rs`, `src/daemon/guardline.rs`, `src/daemon/helperline.rs`.
 //! `KALIVED_LINE=n cargo test --test sim one_line -- --nocapture` repeats one run.
 
+use super::calls::JOINED_HERE;
 use super::run::each_seed;
 use super::{EAGAIN, Lie, Op, Rates, SimOs, What, fd_of};
 use crate::rng::Rng;
 use kalived::daemon::exec::Exec;
 use kalived::daemon::log::Sink;
 use kalived::daemon::{Machine, Turn};
-use kalived::effect::{Effect, Effects, GuardFx, HelperFx, SpawnSpec};
-use kalived::event::{ChildEnd, Event, GuardEv, HelperEv};
+use kalived::effect::{Effect, Effects, GuardFx, HelperFx, SockFx, SockSpec, SpawnSpec};
+use kalived::event::{ChildEnd, Event, GuardEv, HelperEv, SockEv};
 use kalived::exit::ExitCode;
 use kalived::guard::beat::MISSED;
 use kalived::helper::proto::{Ask, Tell};
-use kalived::id::{ChildKey, WatchKey};
+use kalived::id::{ChildKey, SockKey, WatchKey};
 use kalived::knob::{Knob, Set};
 use kalived::process::line::Target;
 use kalived::process::proto::{PERIOD, ToCore, ToGuard};
@@ -104,6 +105,8 @@ enum Rule {
     Knobs,
     /// A helper watches what is watched, each once; what is not watched any more is not reported.
     Watches,
+    /// A socket is ready, or failed, once and in time; the loop joins its group itself only where there is no helper.
+    Groups,
     /// A program is started and its end reported once, or reported as not started; no signal for it precedes it.
     Programs,
     /// A request for a lull is answered once, in time.
@@ -114,7 +117,7 @@ enum Rule {
     Leaks,
 }
 
-const ALL: [Rule; 6] = [Rule::Knobs, Rule::Watches, Rule::Programs, Rule::Lull, Rule::Beats, Rule::Leaks];
+const ALL: [Rule; 7] = [Rule::Knobs, Rule::Watches, Rule::Groups, Rule::Programs, Rule::Lull, Rule::Beats, Rule::Leaks];
 
 /// The machine above the loop.
 struct Requester {
@@ -124,6 +127,8 @@ struct Requester {
     last: u64,
     jobs: BTreeMap<u64, Instant>,
     watches: BTreeSet<u64>,
+    /// Sockets, and since when they are being opened.
+    socks: BTreeMap<SockKey, Option<Instant>>,
     /// Programs, and whether the guard has received the request.
     programs: BTreeMap<u64, bool>,
     wrong: Option<(Rule, String)>,
@@ -144,7 +149,7 @@ impl Requester {
     fn request(&mut self, now: Instant, fx: &mut Effects) {
         self.last += 1;
         let n = self.last;
-        match self.rng.below(8) {
+        match self.rng.below(10) {
             0..=2 => {
                 let set = vec![Set::to(Knob::ArpIgnore, 1)];
                 self.jobs.insert(n, now);
@@ -162,6 +167,19 @@ impl Requester {
                 }
             }
             6 => {
+                let sock = SockKey::from_bits(key(n)).expect("a name");
+                self.socks.insert(sock, Some(now));
+                let spec = SockSpec::Multicast { ifindex: 2, group: [224, 0, 0, 18].into(), ah: false };
+                fx.push(Effect::Sock(SockFx::Open { sock, spec }));
+            }
+            7 => {
+                let some = self.rng.below(self.socks.len().max(1) as u64) as usize;
+                if let Some(sock) = self.socks.keys().nth(some).copied() {
+                    self.socks.remove(&sock);
+                    fx.push(Effect::Sock(SockFx::Close { sock }));
+                }
+            }
+            8 => {
                 self.programs.insert(key(n), false);
                 let child = ChildKey::from_bits(key(n)).expect("a name");
                 let argv = vec!["/bin/true".to_owned()];
@@ -188,6 +206,15 @@ impl Machine for Requester {
             Event::Helper(HelperEv::FileRead { watch, .. }) => {
                 let known = self.watches.contains(&watch.to_bits());
                 self.demand(Rule::Watches, known, || format!("{watch:?} is reported, and is not watched"));
+            }
+            Event::Sock(SockEv::Ready { sock, result }) => {
+                let opening = match result {
+                    Ok(()) => self.socks.insert(sock, None),
+                    Err(_) => self.socks.remove(&sock),
+                };
+                self.demand(Rule::Groups, matches!(opening, Some(Some(_))), || {
+                    format!("{sock:?} is ready: {result:?}")
+                });
             }
             Event::Guard(GuardEv::ChildExit { child, end }) => {
                 let started = !matches!(end, ChildEnd::NotStarted(_));
@@ -292,6 +319,7 @@ struct Helper {
     asked: BTreeSet<u64>,
     watches: BTreeSet<u64>,
     answers: Vec<(Instant, u64)>,
+    joins: Vec<(Instant, u64, bool)>,
 }
 
 impl Helper {
@@ -302,6 +330,7 @@ impl Helper {
                 let socket = exec.os().open_line();
                 *self = Helper { fd: Some(socket.as_raw_fd()), since: now, ..Helper::default() };
                 exec.attach_helper(socket);
+                exec.os().faults.remove(JOINED_HERE);
             }
             return;
         };
@@ -321,6 +350,10 @@ impl Helper {
                     let was = self.watches.remove(&watch);
                     machine.demand(Rule::Watches, was, || format!("{watch:x} ends, and was not watched"));
                 }
+                Ok(Ask::Join { job, .. }) => {
+                    self.joins.push((now + Duration::from_nanos(rng.below(30_000_000)), job, rng.permille(900)));
+                }
+                Ok(Ask::Leave { .. }) => {}
                 other => machine.demand(Rule::Knobs, false, || format!("{other:?}")),
             }
         }
@@ -328,6 +361,11 @@ impl Helper {
             let tell = Tell::Knobs { job, before: Vec::new(), failed: None };
             os.say(fd, tell.encode().expect("within the limits"));
         }
+        for (_, job, fine) in self.joins.extract_if(.., |(at, ..)| *at <= now) {
+            let tell = Tell::Joined { job, result: if fine { Ok(()) } else { Err(19) } };
+            os.say(fd, tell.encode().expect("within the limits"));
+        }
+        machine.demand(Rule::Groups, !os.faults.contains_key(JOINED_HERE), || "the loop joined a group".into());
         for watch in &self.watches {
             if now < machine.end + PATIENCE * 2 && rng.permille(5) {
                 let tell = Tell::FileRead { watch: *watch, result: Ok(b"1".to_vec()) };
@@ -367,6 +405,7 @@ fn run(seed: u64, lie: Option<Lie>, all: &mut Demanded) -> Option<(Rule, String)
         last: 0,
         jobs: BTreeMap::new(),
         watches: BTreeSet::new(),
+        socks: BTreeMap::new(),
         programs: BTreeMap::new(),
         wrong: None,
         demanded: Demanded::new(),
@@ -394,7 +433,11 @@ fn run(seed: u64, lie: Option<Lie>, all: &mut Demanded) -> Option<(Rule, String)
         }
         let late = if rng.permille(5) { 30_000_000 } else { 200_000 };
         os.advance(os.now + Duration::from_nanos(rng.below(late)));
+        let now = os.now;
         guard.act(os, &mut machine, &mut rng);
+        let oldest = machine.socks.values().flatten().min().copied();
+        let late = oldest.is_some_and(|at| now.since(at) > PATIENCE);
+        machine.demand(Rule::Groups, !late, || format!("a socket of {oldest:?} is not ready at {now:?}"));
         helper.act(&mut exec, &mut machine, &mut rng);
         ended = turn.wake(&mut exec, &mut machine).is_some();
     }
@@ -404,8 +447,9 @@ fn run(seed: u64, lie: Option<Lie>, all: &mut Demanded) -> Option<(Rule, String)
         let jobs: Vec<u64> = machine.jobs.keys().copied().collect();
         machine.demand(Rule::Knobs, jobs.is_empty(), || format!("{jobs:?} have no answer"));
         use kalived::sys::os::Ops;
-        // The read of signals, the receive of rtnetlink, and the polls of both lines.
+        // The read of signals, the receive of rtnetlink, the polls of both lines, and a receive for each socket.
         let flying = exec.os().in_flight();
+        let flying = flying - machine.socks.len();
         machine.demand(Rule::Leaks, flying == 4, || format!("{flying} operations in flight at the end"));
     }
     machine.demanded.iter().for_each(|(rule, n)| *all.entry(*rule).or_default() += n);
