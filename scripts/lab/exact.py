@@ -569,7 +569,7 @@ def complete(name, found):
         count, peers = FAST_SCENES[name]
         a_second = 10 * count * max(1, peers)
         found["on_the_wire"] = found["adverts"] / (2 * 10 * -(-count // 4) * max(1, peers))
-        found["cpu_ns_per_packet"] = round(found["cpu_ns_per_s"] / a_second)
+        found["cpu_ns_per_packet"] = round(found["cpu_ns_per_s"] / (a_second * found["on_the_wire"]))
         found["floor_ns_per_packet"] = round(found["floor_ns_per_s"] / a_second)
     if name.startswith("fill"):  # in hundredths of a second; -1: it was never full
         full = found["filled_ns"]
