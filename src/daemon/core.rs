@@ -6,6 +6,7 @@
 use super::exec::Exec;
 use super::handover::Kept;
 use super::log::Sink;
+use super::needed;
 use super::run;
 use super::streams::{self, Streams};
 use crate::effect::{Effect, Effects};
@@ -24,7 +25,7 @@ use crate::record::{self, Tape};
 use crate::sys::op::Fd;
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::{self, NoRing, Ring};
-use crate::sys::{child, clock, daemonize, limits, namespace, netlink, poll, privilege, sched, signal};
+use crate::sys::{child, clock, daemonize, limits, namespace, netlink, poll, privilege, sched, sections, signal};
 use crate::world::World;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -101,6 +102,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
     }
     let host = crate::sys::host::short_name();
     let tape = Tape::new(&config, words.standby, &host, record::segment(config.instances.len()));
+    let uses_more = needed::uses_more(&config);
     let mut world = if words.standby { World::standby(config) } else { World::new(config) };
     world.set_zone(clock::utc_offset);
     world.set_host(&host);
@@ -122,6 +124,9 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
         rttime: process.rlimit_rttime,
         cpus: process.cpu_affinity,
     });
+    if uses_more {
+        sections::keep(sections::Part::More);
+    }
     exec.rt_priority = outcome.rt_priority;
     if !outcome.done.is_empty() {
         notes.push((Level::Info, outcome.done.join(", ")));

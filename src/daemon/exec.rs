@@ -14,6 +14,7 @@ use super::helperline::HelperLine;
 use super::ipvs::Ipvs;
 use super::lead::{Lead, Plan};
 use super::log::Sink;
+use super::needed;
 use super::nft::Filter;
 use super::os::Os;
 use super::report::Reporting;
@@ -23,7 +24,6 @@ use super::slice;
 use super::sockets::Sockets;
 use super::streams::Streams;
 use super::token::{NetToken, Token};
-use crate::config::model::check::CheckKind;
 use crate::config::model::lvs::Part;
 use crate::effect::{AdvertFx, ConnFx, Effect, Effects, LvsFx, Packets, SockFx};
 use crate::event::{AdvertEv, Errno, Event, LvsEv, Signal};
@@ -33,8 +33,8 @@ use crate::process::parts::Parts;
 use crate::report::{Loop, seconds};
 use crate::sys::op::{Done, Fd};
 use crate::sys::ring::Ring;
+use crate::sys::sched;
 use crate::sys::signal;
-use crate::sys::{sched, sections};
 use crate::time::{Duration, Instant, Now, earliest};
 use std::collections::VecDeque;
 use std::io;
@@ -240,9 +240,7 @@ impl<O: Os> Exec<O> {
             LvsFx::Read => {
                 let next = self.parts.as_mut().map_or_else(|| Err("there is none".to_owned()), Parts::read);
                 let next = next.map(|parts| {
-                    if parts.iter().any(uses_libraries) {
-                        sections::keep_checks();
-                    }
+                    needed::of_servers(&parts);
                     // Keys concern connections alone: the machines, and what records them, do not see them.
                     let (mut keys, rest) = parts.into_iter().partition::<Vec<_>, _>(|p| matches!(p, Part::Ssl(_)));
                     if let Some(Part::Ssl(ssl)) = keys.pop() {
@@ -544,20 +542,6 @@ impl<O: Os> Exec<O> {
             malformed_netlink_messages: self.rtnl.malformed() + self.ipvs.malformed() + self.filter.malformed(),
         }
     }
-}
-
-// Whether these checks need TLS or regular expressions, whose code is not in memory otherwise.
-fn uses_libraries(part: &Part) -> bool {
-    let reals = match part {
-        Part::Server(vs) => &vs.real_servers,
-        Part::Reals(reals) => reals,
-        _ => return false,
-    };
-    reals.iter().flat_map(|rs| &rs.checks).any(|check| match &check.kind {
-        CheckKind::Ssl(_) => true,
-        CheckKind::Http(http) => http.urls.iter().any(|url| url.regex.is_some()),
-        _ => false,
-    })
 }
 
 /// Bytes of one read of the signal pipe: more signals than that at once are read in the next turn.

@@ -5,6 +5,7 @@
 
 use super::exec::{Exec, signal_of};
 use super::lull::Lull;
+use super::needed;
 use super::os::Os;
 use super::token::Token;
 use crate::effect::GuardFx;
@@ -300,6 +301,7 @@ impl<O: Os> Exec<O> {
                 match image_with_header(&file) {
                     Ok((config, header)) => {
                         let synced = sync::is_configured(&config);
+                        needed::of(&config);
                         tell(Event::Guard(GuardEv::Config(Box::new(config))));
                         self.offer(Parts::new(file, &header), synced).into_iter().for_each(tell);
                     }

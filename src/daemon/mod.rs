@@ -18,6 +18,7 @@ pub mod ipvs;
 pub mod lead;
 pub mod log;
 mod lull;
+mod needed;
 pub mod netlink;
 pub mod netsocket;
 pub mod nft;

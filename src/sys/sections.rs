@@ -3,7 +3,8 @@
 //! The core locks its memory, so that no advert waits for a page. The loop does not need most of the program: that part reads files,
 //! prints answers to commands, reads recordings, formats texts. `link/seldom.ld` places it in one section. After the memory was locked,
 //! this file unlocks and releases these pages, and also the tables that only the unwinder and the dynamic linker read. Pages that are
-//! needed later are read from the page cache again.
+//! needed later are read from the page cache again. What only some configurations use ([`Part`]) is locked when there is such a
+//! configuration.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -12,8 +13,31 @@ use std::sync::{Once, OnceLock};
 
 /// Code that the core runs at its start, for a command, at a reload or never.
 const SELDOM: &str = ".text.seldom";
-/// Libraries that only some health checks use: TLS and regular expressions.
-const CHECKS: &str = ".text.checks";
+/// Code for the types of the configuration, of which the loop uses a little: each page is locked when it is used.
+const MODEL: &str = ".text.model";
+
+/// What only some configurations use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Libraries that some health checks use: TLS and regular expressions.
+    Libraries,
+    /// Virtual servers.
+    Servers,
+    /// Routes, rules, interfaces of virtual routers, packet filters, BFD.
+    More,
+}
+
+impl Part {
+    const ALL: [Part; 3] = [Part::Libraries, Part::Servers, Part::More];
+
+    fn section(self) -> &'static str {
+        match self {
+            Part::Libraries => ".text.checks",
+            Part::Servers => ".text.lvs",
+            Part::More => ".text.more",
+        }
+    }
+}
 /// Read by the dynamic linker before `main`, and by the unwinder after a panic.
 const TABLES: [&str; 10] = [
     ".dynsym",
@@ -40,16 +64,15 @@ const SHF_ALLOC: u64 = 2;
 /// A part of this process's memory: whole pages, first and end.
 type Range = (u64, u64);
 
-/// The ranges for [`keep_checks`], which may run when no file can be opened any more.
-static OF_CHECKS: OnceLock<Vec<Range>> = OnceLock::new();
+/// The ranges for [`keep`], which may run when no file can be opened any more.
+static PARTS: OnceLock<[Vec<Range>; Part::ALL.len()]> = OnceLock::new();
 
-/// Unlocks and gives back what the loop does not need. Of a shared library a page is locked when it is used: most of the C library is never.
+/// Unlocks and gives back what the loop does not need. Of a shared library, and of what only some configurations use, a page is locked
+/// when it is used: most of the C library is never.
 pub fn give_back() {
-    OF_CHECKS.get_or_init(|| own(|name| name == CHECKS));
+    PARTS.get_or_init(|| Part::ALL.map(|part| own(|name| name == part.section())));
     // Adjoining ranges are merged: two sections may share a page.
-    for (at, length) in
-        merged(own(|name| name == SELDOM || name == CHECKS || TABLES.contains(&name))).into_iter().flat_map(pieces)
-    {
+    for (at, length) in merged(own(|name| name == SELDOM || TABLES.contains(&name))).into_iter().flat_map(pieces) {
         // SAFETY: whole pages of the program's file that are never written: whoever reads them gets them from the file again.
         unsafe {
             libc::munlock(at, length);
@@ -58,8 +81,10 @@ pub fn give_back() {
     }
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let program = fs::read_link("/proc/self/exe").unwrap_or_default();
-    for (at, length) in maps.lines().filter_map(|line| library(line, &program)).flat_map(pieces) {
-        // SAFETY: the code of a library, which is never written; as above.
+    let used = merged(own(|name| name == MODEL || Part::ALL.iter().any(|part| part.section() == name)));
+    let libraries = maps.lines().filter_map(|line| library(line, &program));
+    for (at, length) in used.into_iter().chain(libraries).flat_map(pieces) {
+        // SAFETY: code, which is never written; as above.
         unsafe {
             libc::munlock(at, length);
             libc::madvise(at, length, libc::MADV_DONTNEED);
@@ -91,18 +116,17 @@ fn range(line: &str) -> Option<Range> {
     Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
 }
 
-/// Locks the libraries for checks again, because there is a check that uses them: once. Without effect before [`give_back`], and where
-/// memory may not be locked.
-pub fn keep_checks() {
-    static KEPT: Once = Once::new();
-    KEPT.call_once(lock_checks);
-}
-
-fn lock_checks() {
-    for (at, length) in OF_CHECKS.get().into_iter().flatten().copied().flat_map(pieces) {
-        // SAFETY: a part of the program; locking changes nothing but where its pages are.
-        unsafe { libc::mlock(at, length) };
-    }
+/// Locks all of a part, because the configuration uses it: once. Without effect before [`give_back`], and where memory may not be locked.
+pub fn keep(part: Part) {
+    static KEPT: [Once; Part::ALL.len()] = [const { Once::new() }; Part::ALL.len()];
+    let Some(ranges) = PARTS.get().and_then(|all| all.get(part as usize)) else { return };
+    let Some(once) = KEPT.get(part as usize) else { return };
+    once.call_once(|| {
+        for (at, length) in ranges.iter().copied().flat_map(pieces) {
+            // SAFETY: a part of the program; locking changes nothing but where its pages are.
+            unsafe { libc::mlock(at, length) };
+        }
+    });
 }
 
 /// Releases every page of the program that was not written to, and free memory: for a process that sleeps from now on.
