@@ -26,6 +26,7 @@ use crate::sys::op::Fd;
 use crate::sys::privilege::{Files, cap};
 use crate::sys::ring::{self, NoRing, Ring};
 use crate::sys::{child, clock, daemonize, limits, namespace, netlink, poll, privilege, sched, sections, signal};
+use crate::time::Duration;
 use crate::world::World;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -84,6 +85,8 @@ const FILES: u64 = streams::MOST as u64 + streams::REST;
 /// by default, and more than the kernel takes to free a ring.
 const RING_TRIES: usize = 20;
 const RING_PAUSE_MS: i32 = 10;
+/// How long a core joins multicast groups itself: until its sockets are open, with time to spare.
+const STARTING: Duration = Duration::from_secs(1);
 
 type Refused = (String, ExitCode);
 
@@ -117,6 +120,7 @@ fn start(words: &Words) -> Result<(Exec, World), Refused> {
         exec.ipvs.give(socket);
     }
     exec.attach_helper(helper);
+    exec.join_alone_until(clock::mono() + STARTING);
     exec.witness = Some(witness.into());
     let outcome = sched::apply(&sched::Wanted {
         rt_priority: process.rt_priority,

@@ -14,7 +14,7 @@ use crate::id::{ConnKey, FifoKey, Key, SockKey, WatchKey};
 use crate::note::{Level, Note};
 use crate::sys::errno;
 use crate::sys::op::{Fd, Link, OpKey};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -78,6 +78,8 @@ pub struct HelperLine {
     joins: BTreeMap<u64, Join>,
     /// The number of the last of them.
     last_join: u64,
+    /// Before this time the loop joins itself ([`Exec::join_alone_until`]).
+    alone_until: Option<Instant>,
     /// Groups that were joined or could not be, for the service of the sockets.
     joined: Vec<(SockKey, Result<(), Errno>)>,
     /// Named pipes to remove that no helper was there for; as many as there may be open.
@@ -182,7 +184,8 @@ impl HelperLine {
         let job = self.last_join;
         let join = Join { sock, rx: rx.clone(), ifindex, group };
         let ask = Ask::Join { job, ifindex, group };
-        if self.socket.is_none() || self.joins.len() >= MOST_JOINS {
+        let alone = self.socket.is_none() || self.alone_until.is_some_and(|until| os.mono() < until);
+        if alone || self.joins.len() >= MOST_JOINS {
             return self.join_here(os, &join);
         }
         self.joins.insert(job, join);
@@ -510,6 +513,12 @@ impl<O: Os> Exec<O> {
     /// Sets the socket to a helper, the first or another one after a helper died: it gets all current requests.
     pub fn attach_helper(&mut self, socket: OwnedFd) {
         self.helper.attach(&mut self.os, socket);
+    }
+
+    /// Until then the loop joins multicast groups itself: nothing is armed yet that could be late, a core that follows a dead one has no time
+    /// to lose, and the helper, a process of ordinary priority that is just starting, may have to wait for a processor.
+    pub fn join_alone_until(&mut self, until: Instant) {
+        self.helper.alone_until = Some(until);
     }
 
     /// Named pipes that a process before this one made.

@@ -79,6 +79,15 @@ pub enum Ask {
         /// What to what, at most [`MOST_KNOBS`].
         set: Vec<Set>,
     },
+    /// Addresses of a host.
+    Lookup {
+        /// The connection that needs them.
+        conn: u64,
+        /// Name or address.
+        host: String,
+        /// Port, as part of the addresses in the answer.
+        port: u16,
+    },
     /// Join a multicast group with the socket that comes along.
     Join {
         /// The core's number of the job.
@@ -94,15 +103,6 @@ pub enum Ask {
         ifindex: u32,
         /// Multicast address.
         group: IpAddr,
-    },
-    /// Addresses of a host.
-    Lookup {
-        /// The connection that needs them.
-        conn: u64,
-        /// Name or address.
-        host: String,
-        /// Port, as part of the addresses in the answer.
-        port: u16,
     },
 }
 
@@ -148,13 +148,6 @@ pub enum Tell {
         /// The sysctl that could not be set, and a positive errno.
         failed: Option<(Knob, i32)>,
     },
-    /// A multicast group was joined, or could not be.
-    Joined {
-        /// The core's number of the job.
-        job: u64,
-        /// A positive errno where it failed.
-        result: Result<(), i32>,
-    },
     /// Addresses, at least one, at most [`MOST_ADDRS`].
     Resolved {
         /// The connection that needs them.
@@ -169,6 +162,13 @@ pub enum Tell {
         level: u8,
         /// The line of the log, without a newline.
         text: String,
+    },
+    /// A multicast group was joined, or could not be.
+    Joined {
+        /// The core's number of the job.
+        job: u64,
+        /// A positive errno where it failed.
+        result: Result<(), i32>,
     },
 }
 

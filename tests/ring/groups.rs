@@ -160,7 +160,7 @@ fn the_loop_goes_on_while_another_process_keeps_a_group_from_being_joined_or_lef
     core.until(|core| core.ready.len() == 2);
 }
 
-/// Without a helper the loop joins itself, also where the helper ends before it has answered.
+/// Without a helper the loop joins itself, also where the helper ends before it has answered, or where the core has just started.
 #[test]
 fn a_group_is_joined_without_a_helper() {
     if !may() {
@@ -168,7 +168,7 @@ fn a_group_is_joined_without_a_helper() {
     }
     let Some(mut core) = Core::new() else { return };
     let mut names = Arena::<SockMark, ()>::default();
-    let [first, second] = [(); 2].map(|()| names.insert(()));
+    let [first, second, third] = [(); 3].map(|()| names.insert(()));
     let open = |sock| {
         let spec = SockSpec::Multicast { ifindex: 1, group: [224, 0, 0, 18].into(), ah: false };
         Effect::Sock(SockFx::Open { sock, spec })
@@ -182,4 +182,10 @@ fn a_group_is_joined_without_a_helper() {
     core.until(|core| core.ready == [first]);
     core.apply([open(second)]);
     core.until(|core| core.ready == [first, second]);
+    // Nor does a core that has just started wait for its helper.
+    let (ours, _silent) = seqpacket::pair().unwrap();
+    core.exec.attach_helper(ours);
+    core.exec.join_alone_until(clock::mono() + PATIENCE);
+    core.apply([open(third)]);
+    core.until(|core| core.ready == [first, second, third]);
 }
