@@ -4,14 +4,8 @@
 //! Read first: `time.rs`. Ordered by (deadline, name), so two runs fire in the same order.
 
 use crate::id::{GroupKey, SockKey, TrackKey, VrKey};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Takeovers of one turn. Their adverts leave at its end, so the first one waits for the work on the others: about 10 µs each.
-const TAKEOVERS: usize = 8;
-/// A takeover that is late by this shows that turns take long, whatever else there is to do: each then has as many takeovers as timers, or
-/// the last of a thousand routers waits for a hundred such turns (measured: 9 s). The work on 64 takes less than this.
-const TAKEOVER_LATE: Duration = Duration::from_millis(2);
 
 /// The reason of a deadline. Printable: a deadline without a reason cannot be debugged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -152,11 +146,6 @@ impl Timers {
     /// When the next Master_Down_Timer runs out.
     pub fn next_takeover(&self) -> Option<Instant> {
         self.takeovers.first().map(|(at, _)| *at)
-    }
-    /// Takeovers of a turn that begins at `now` and handles at most `limit` timers.
-    pub fn takeovers_of_turn(&self, now: Instant, limit: usize) -> usize {
-        let late = self.next_takeover().is_some_and(|at| at + TAKEOVER_LATE <= now);
-        if late { limit } else { TAKEOVERS }
     }
     /// Takes the earliest Master_Down_Timer that has run out at `now`, whatever else is due before it.
     pub fn pop_takeover(&mut self, now: Instant) -> Option<VrKey> {

@@ -3,7 +3,6 @@
 
 use crate::bench::*;
 use kalived::config::model::{Family, InstanceConfig};
-use kalived::effect::Effects;
 use kalived::event::{Errno, Event, NetEv};
 use kalived::time::Duration;
 use kalived::vrrp::State;
@@ -319,21 +318,6 @@ fn when_many_take_over_every_advert_leaves_before_the_first_address() {
     b.term();
     let stops = b.out.iter().take_while(|o| matches!(o, Out::Stop(Some(_)))).count();
     assert_eq!(stops, 30, "farewells before anything else");
-}
-
-/// A few in each turn, so that the first advert need not wait for the others; all at once where turns take long.
-#[test]
-fn takeovers_that_are_late_already_do_not_wait_for_further_turns() {
-    let one = |vrid: u8| InstanceConfig { vrid, name: format!("VI_{vrid}"), ..v3() };
-    for (late, at_once) in [(ms(0), 8), (ms(1), 8), (ms(2), 30), (ms(35), 30)] {
-        let mut b = Bench::cold((1..=30).map(one).collect());
-        b.start();
-        b.now.mono = b.world.next_takeover().expect("they are Backup") + late;
-        let mut fx = Effects::default();
-        assert!(b.world.fire(b.now, 64, &mut fx), "their addresses are asked for in a later turn");
-        let masters = b.world.views().iter().filter(|v| v.state == State::Master).count();
-        assert_eq!(masters, at_once, "{late:?} late");
-    }
 }
 
 #[test]
