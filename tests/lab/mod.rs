@@ -312,7 +312,7 @@ impl Lab {
         host
     }
 
-    /// A host on a cable of its own, with nobody at the other end: any number of them have the same addresses.
+    /// A host whose cable leads to no other host. Several such hosts may have the same addresses.
     pub fn island(&self, name: &str) -> Host {
         let n = 20;
         let ns = Netns::new();

@@ -374,7 +374,7 @@ fn dnsmasq_answers_denies_is_stopped_and_comes_back() {
     let dir = directory("dnsmasq");
     let server = dnsmasq(&dir, at);
     assert_eq!(b.until(www, Some(false)), (true, "NOERROR".into()));
-    let (_, up, words) = b.verdict(at, dns("nobody.example.org"), |_| ());
+    let (_, up, words) = b.verdict(at, dns("absent.example.org"), |_| ());
     assert_eq!((up, &*words), (false, "DNS NXDOMAIN (rcode = 3)"));
     let (_, up, words) = b.verdict(at, dns("example.net"), |_| ());
     assert_eq!((up, &*words), (false, "DNS REFUSED (rcode = 5)"));

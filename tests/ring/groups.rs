@@ -115,6 +115,12 @@ impl Drop for Core {
     }
 }
 
+/// Opens a socket on the loopback interface, for this group.
+fn open(sock: SockKey, group: &str) -> Effect {
+    let spec = SockSpec::Multicast { ifindex: 1, group: group.parse::<IpAddr>().unwrap(), ah: false };
+    Effect::Sock(SockFx::Open { sock, spec })
+}
+
 /// Whether this process may open the sockets.
 fn may() -> bool {
     let root = kalived::sys::host::user() == 0;
@@ -139,10 +145,6 @@ fn the_loop_goes_on_while_another_process_keeps_a_group_from_being_joined_or_lef
     })]);
     core.until(|core| core.ready == [other]);
 
-    let open = |sock, group: &str| {
-        let spec = SockSpec::Multicast { ifindex: 1, group: group.parse::<IpAddr>().unwrap(), ah: false };
-        Effect::Sock(SockFx::Open { sock, spec })
-    };
     let Some(holder) = Holder::start() else { return };
     core.apply([open(v4, "224.0.0.18"), open(v6, "ff02::12")]);
     core.advertise(vr, other);
@@ -169,23 +171,19 @@ fn a_group_is_joined_without_a_helper() {
     let Some(mut core) = Core::new() else { return };
     let mut names = Arena::<SockMark, ()>::default();
     let [first, second, third] = [(); 3].map(|()| names.insert(()));
-    let open = |sock| {
-        let spec = SockSpec::Multicast { ifindex: 1, group: [224, 0, 0, 18].into(), ah: false };
-        Effect::Sock(SockFx::Open { sock, spec })
-    };
     // A helper that takes the request and does not answer.
     let (ours, theirs) = seqpacket::pair().unwrap();
     core.exec.attach_helper(ours);
-    core.apply([open(first)]);
+    core.apply([open(first, "224.0.0.18")]);
     assert!(seqpacket::recv(&theirs, &mut [0; 64]).unwrap().is_some_and(|(_, fds)| fds.len() == 1));
     drop(theirs);
     core.until(|core| core.ready == [first]);
-    core.apply([open(second)]);
+    core.apply([open(second, "224.0.0.18")]);
     core.until(|core| core.ready == [first, second]);
     // Nor does a core that has just started wait for its helper.
     let (ours, _silent) = seqpacket::pair().unwrap();
     core.exec.attach_helper(ours);
     core.exec.join_alone_until(clock::mono() + PATIENCE);
-    core.apply([open(third)]);
+    core.apply([open(third, "224.0.0.18")]);
     core.until(|core| core.ready == [first, second, third]);
 }

@@ -134,7 +134,7 @@ impl Sim {
         self.conns.insert(conn, Conn { only, server, answer, said: 0 });
         let at = self.now + self.upto(Duration::from_millis(5));
         let comes = match answer {
-            // Datagrams need no connection: that nobody takes them is known when one is sent.
+            // Datagrams need no connection: the sender learns of a closed port only when it has sent one.
             _ if datagrams => Completion::Connected(conn),
             Answer::Refuses => Completion::Failed(conn, 111),
             Answer::Hangs => return,
