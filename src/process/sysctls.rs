@@ -57,20 +57,21 @@ impl Book {
         job.iter().all(|s| vmac::below(s.knob).is_some())
     }
 
-    /// To be called before a sysctl is set: notes what it is, if kalived is going to change it and has not changed it before.
+    /// To be called before a sysctl is set: notes what it is, unless that is kalived's own value. A value noted before was another
+    /// interface's of this name, or somebody has changed it since.
     ///
     /// # Errors
     /// The file could not be written. The value is lost if all processes are killed.
     pub fn before(&mut self, dev: &str, s: &Set) -> io::Result<()> {
         let key = (dev.to_owned(), s.knob);
-        if vmac::below(s.knob) != Some(s.to) || self.notes.contains_key(&key) || self.notes.len() >= MOST {
+        if vmac::below(s.knob) != Some(s.to) || (self.notes.len() >= MOST && !self.notes.contains_key(&key)) {
             return Ok(());
         }
         match knob::get(dev, s.knob) {
-            Ok(was) if was != s.to && s.only.is_none_or(|only| only == was) => {
-                self.notes.insert(key, was);
-                self.write()
-            }
+            Ok(was) if was != s.to && s.only.is_none_or(|only| only == was) => match self.notes.insert(key, was) {
+                Some(noted) if noted == was => Ok(()),
+                _ => self.write(),
+            },
             // What cannot be read is not changed, either.
             _ => Ok(()),
         }
@@ -161,6 +162,20 @@ mod tests {
         let only: Notes = [(("eth1".to_owned(), Knob::ArpAnnounce), 1)].into();
         assert_eq!(parse(hostile), only);
         assert_eq!(parse(""), Notes::new());
+    }
+
+    // An interface is deleted, and another one has its name; or somebody has changed the sysctl since.
+    #[test]
+    fn a_value_that_is_not_kalived_s_takes_the_place_of_the_one_before() {
+        let was: u32 =
+            std::fs::read_to_string("/proc/sys/net/ipv4/conf/lo/arp_announce").unwrap().trim().parse().unwrap();
+        let mut book = Book::of(crate::sys::memfd::create("test").unwrap());
+        let key = ("lo".to_owned(), Knob::ArpAnnounce);
+        book.notes.insert(key.clone(), was + 7);
+        let kalived = vmac::below(Knob::ArpAnnounce).unwrap();
+        assert_ne!(was, kalived, "of a machine with other values the test proves nothing");
+        book.before("lo", &Set { knob: Knob::ArpAnnounce, to: kalived, only: None }).unwrap();
+        assert_eq!((book.notes.get(&key), read(&book.file).get(&key)), (Some(&was), Some(&was)));
     }
 
     #[test]
