@@ -380,6 +380,7 @@ impl<O: Os> Exec<O> {
         }
         let own = earliest(self.log.next_deadline(), self.exit.map(|(_, at)| at));
         let own = earliest(own, earliest(self.guard_deadline(), self.keep_deadline()));
+        let own = earliest(own, self.helper.next_deadline());
         let from = self.os.mono();
         let own = earliest(own, self.frames.held(from));
         let until = earliest(until, own);

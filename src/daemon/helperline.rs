@@ -14,7 +14,7 @@ use crate::id::{ConnKey, FifoKey, Key, SockKey, WatchKey};
 use crate::note::{Level, Note};
 use crate::sys::errno;
 use crate::sys::op::{Fd, Link, OpKey};
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now};
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -36,6 +36,15 @@ pub const MOST_JOINS: usize = 8192;
 const QUEUE: usize = 2 * (MOST_WATCHES + MOST_FIFOS + MOST_LOOKUPS + MOST_KNOBS + MOST_JOINS);
 /// Messages sent or taken in a turn: each costs microseconds, so a turn stays below a millisecond.
 const PER_TURN: usize = 64;
+
+/// Groups that the loop joins itself in a turn, when the helper died: each may take tens of microseconds.
+const HERE_PER_TURN: usize = 8;
+/// A group that is not joined after this time is reported: the kernel's lock is held for so long by a program that does something wrong.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Logged when a group is not joined in time.
+pub const JOINS_LATE: &str = "a multicast group has not been joined for 2 s: another program keeps the kernel's lock for interfaces, or the helper \
+     process was stopped; virtual routers of that interface begin when it is joined";
 
 /// Logged when the helper is so far behind that its queue is full.
 pub const BEHIND: &str =
@@ -59,6 +68,13 @@ struct Join {
     rx: Fd,
     ifindex: u32,
     group: IpAddr,
+    since: Instant,
+}
+
+impl Join {
+    fn ask(&self, job: u64) -> Ask {
+        Ask::Join { job, ifindex: self.ifindex, group: self.group }
+    }
 }
 
 /// The core's end of the line to the helper: the socket, and the requests that a new helper gets again.
@@ -78,6 +94,8 @@ pub struct HelperLine {
     joins: BTreeMap<u64, Join>,
     /// The number of the last of them.
     last_join: u64,
+    /// It was logged that they are late.
+    late: bool,
     /// Before this time the loop joins itself ([`Exec::join_alone_until`]).
     alone_until: Option<Instant>,
     /// Groups that were joined or could not be, for the service of the sockets.
@@ -149,10 +167,6 @@ impl HelperLine {
             os.cancel(Token::Cancel, op, Link::Last);
         }
         self.socket = None;
-        // Without a helper the loop joins: adverts that are late once are better than a router that never listens.
-        for (_, join) in core::mem::take(&mut self.joins) {
-            self.join_here(os, &join);
-        }
         self.queue.clear();
         // Whether the helper had created these files is not known any more.
         self.fifos.retain(|_, f| !f.closing);
@@ -175,6 +189,10 @@ impl HelperLine {
             // All of them were encoded once before.
             let _ = self.queue(os, &ask);
         }
+        let joins: Vec<_> = self.joins.iter().map(|(job, j)| (j.ask(*job), j.rx.clone())).collect();
+        for (ask, rx) in joins {
+            let _ = self.queue_with(os, &ask, Some(rx));
+        }
         self.pump(os);
     }
 
@@ -182,8 +200,8 @@ impl HelperLine {
     pub(super) fn join(&mut self, os: &mut impl Os, sock: SockKey, rx: &Fd, ifindex: u32, group: IpAddr) {
         self.last_join += 1;
         let job = self.last_join;
-        let join = Join { sock, rx: rx.clone(), ifindex, group };
-        let ask = Ask::Join { job, ifindex, group };
+        let join = Join { sock, rx: rx.clone(), ifindex, group, since: os.mono() };
+        let ask = join.ask(job);
         let alone = self.socket.is_none() || self.alone_until.is_some_and(|until| os.mono() < until);
         if alone || self.joins.len() >= MOST_JOINS {
             return self.join_here(os, &join);
@@ -209,8 +227,30 @@ impl HelperLine {
     }
 
     /// The sockets that joined their groups, or could not, since the last call.
-    pub(super) fn joined(&mut self) -> Vec<(SockKey, Result<(), Errno>)> {
+    pub(super) fn joined(&mut self, os: &mut impl Os) -> Vec<(SockKey, Result<(), Errno>)> {
+        // Without a helper the loop joins: adverts that are late once are better than a router that never listens. Each result is an event,
+        // so that another turn follows with the next ones.
+        if self.socket.is_none() {
+            for _ in 0..HERE_PER_TURN {
+                let Some((_, join)) = self.joins.pop_first() else { break };
+                self.join_here(os, &join);
+            }
+        }
         core::mem::take(&mut self.joined)
+    }
+
+    /// When a group that is being joined is late.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let (_, oldest) = self.joins.first_key_value()?;
+        (!self.late).then(|| oldest.since + LATE)
+    }
+
+    /// Once for all that are late together.
+    fn is_late(&mut self, now: Instant) -> bool {
+        self.late &= !self.joins.is_empty();
+        let late = self.next_deadline().is_some_and(|at| at <= now);
+        self.late |= late;
+        late
     }
 
     fn watch(&mut self, os: &mut impl Os, watch: WatchKey, ask: Ask) -> Result<(), Errno> {
@@ -530,6 +570,9 @@ impl<O: Os> Exec<O> {
     pub(super) fn pump_helper(&mut self, now: Now) {
         if let Some(note) = self.helper.turn(&mut self.os) {
             self.log.note(now, note);
+        }
+        if self.helper.is_late(now.mono) {
+            self.log.note(now, Note { level: Level::Warning, text: JOINS_LATE.to_owned() });
         }
     }
 }

@@ -141,7 +141,7 @@ impl<B: Buffers> Sockets<B> {
         helper: &mut HelperLine,
         inbox: &mut VecDeque<Event<'static>>,
     ) {
-        for (sock, result) in helper.joined() {
+        for (sock, result) in helper.joined(os) {
             match result {
                 Ok(()) => self.begin(os, sock, inbox),
                 Err(e) => {

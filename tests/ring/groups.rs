@@ -187,3 +187,33 @@ fn a_group_is_joined_without_a_helper() {
     core.apply([open(third, "224.0.0.18")]);
     core.until(|core| core.ready == [first, second, third]);
 }
+
+/// Each join of a helper that ended is asked of the next one; where there is none, the loop does some in each turn.
+#[test]
+fn joins_of_a_helper_that_ended_are_asked_again_or_done_some_in_each_turn() {
+    if !may() {
+        return;
+    }
+    let Some(mut core) = Core::new() else { return };
+    let mut names = Arena::<SockMark, ()>::default();
+    let all: Vec<SockKey> = (0..20).map(|_| names.insert(())).collect();
+    let asked = |theirs: &std::os::fd::OwnedFd| {
+        (0..all.len()).all(|_| seqpacket::recv(theirs, &mut [0; 64]).unwrap().is_some_and(|(_, fds)| fds.len() == 1))
+    };
+    let (ours, first) = seqpacket::pair().unwrap();
+    core.exec.attach_helper(ours);
+    core.apply(all.iter().map(|sock| open(*sock, "224.0.0.18")));
+    assert!(asked(&first));
+    let (ours, second) = seqpacket::pair().unwrap();
+    core.exec.attach_helper(ours);
+    core.apply([]);
+    assert!(asked(&second) && core.ready.is_empty());
+    drop((first, second));
+    let mut most = 0;
+    while core.ready.len() < all.len() {
+        let before = core.ready.len();
+        core.until(|core| core.ready.len() > before);
+        most = most.max(core.ready.len() - before);
+    }
+    assert!(most <= 8, "{most} in one turn");
+}
