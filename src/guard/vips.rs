@@ -538,7 +538,7 @@ mod tests {
             ..InstanceShot::default()
         };
         let of = |all: &[(u64, bool)]| {
-            let instances = all.iter().map(|(ms, holds)| one(*ms, *holds)).collect();
+            let instances = all.iter().map(|(ms, holds)| one(*ms, *holds).into()).collect();
             patience(Some(&Snapshot { instances, ..Snapshot::default() }))
         };
         assert_eq!(of(&[(100, true), (10, false), (500, true)]), Duration::from_millis(200));

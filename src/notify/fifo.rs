@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant, earliest};
 use crate::vrrp::change::{Subject, What};
 use crate::vrrp::fsm::State;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Lines queued for one pipe, beside the 64 KiB in the kernel: four for each of 255 virtual routers.
 const BACKLOG: usize = 1024;
@@ -76,7 +76,8 @@ pub struct Fifos {
     stop_began: Option<Instant>,
     // The state in the last line that any pipe took.
     told: BTreeMap<Subject, State>,
-    dirty: bool,
+    #[serde(default)]
+    changed: BTreeSet<Subject>,
 }
 
 /// `INSTANCE "name" STATE PRIO`, or `GROUP` in its place. For servers, whose names have brackets: `VS name STATE`, `RS name of STATE`.
@@ -258,8 +259,10 @@ impl Fifos {
             Ok(()) => {
                 pipe.open = Open::Ready;
                 let line = pipe.urgent.pop_front().or_else(|| pipe.backlog.pop_front());
-                if let Some(Line { who: Some(who), state: Some(What::State(s)), .. }) = line {
-                    self.dirty |= self.told.insert(who, s) != Some(s);
+                if let Some(Line { who: Some(who), state: Some(What::State(s)), .. }) = line
+                    && self.told.insert(who.clone(), s) != Some(s)
+                {
+                    self.changed.insert(who);
                 }
                 pump(pipe, cx);
             }
@@ -321,9 +324,9 @@ impl Fifos {
     pub fn told(&self, who: &Subject) -> Option<State> {
         self.told.get(who).copied()
     }
-    /// Whether the result of [`Fifos::told`] changed since the last call.
-    pub fn take_dirty(&mut self) -> bool {
-        core::mem::take(&mut self.dirty)
+    /// The subjects whose [`Fifos::told`] changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<Subject> {
+        core::mem::take(&mut self.changed)
     }
     /// Restores the state that the previous process had written.
     pub fn resume(&mut self, who: &Subject, told: Option<State>) {

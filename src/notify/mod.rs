@@ -237,10 +237,11 @@ impl Notifier {
         if self.fifos.is_empty() { self.told(who) } else { self.fifos.told(who) }
     }
 
-    /// Whether the result of [`Notifier::told`] or [`Notifier::piped`] changed since the last call.
-    pub fn take_dirty(&mut self) -> bool {
-        let (hooks, fifos) = (self.hooks.take_dirty(), self.fifos.take_dirty());
-        hooks || fifos
+    /// The subjects whose [`Notifier::told`] or [`Notifier::piped`] changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<Subject> {
+        let mut all = self.hooks.take_changed();
+        all.append(&mut self.fifos.take_changed());
+        all
     }
 
     /// Restores the states that the previous process had reported: they are not reported again.

@@ -96,8 +96,9 @@ pub struct Hooks {
     // A stop was requested, but the addresses are still in the kernel.
     held: bool,
     stop_began: Option<Instant>,
-    // A reported state changed.
-    dirty: bool,
+    // Their reported state changed.
+    #[serde(default)]
+    changed: BTreeSet<Subject>,
 }
 
 impl Slot {
@@ -296,9 +297,9 @@ impl Hooks {
         self.slots.get(who)?.told
     }
 
-    /// Whether the result of [`Hooks::told`] changed since the last call.
-    pub fn take_dirty(&mut self) -> bool {
-        core::mem::take(&mut self.dirty)
+    /// The subjects whose [`Hooks::told`] changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<Subject> {
+        core::mem::take(&mut self.changed)
     }
 
     /// Restores the state that the previous process had reported to the hooks.
@@ -326,7 +327,7 @@ impl Hooks {
         if !slot.has_scripts() {
             if let What::State(s) = told.what {
                 slot.told = Some(s);
-                self.dirty = true;
+                self.changed.insert(who.clone());
             }
             return;
         }
@@ -446,7 +447,7 @@ impl Hooks {
         if then.is_none() {
             // A change counts as reported when its last program has started.
             slot.told = slot.telling.or(slot.told);
-            self.dirty = true;
+            self.changed.insert(who.clone());
         }
         let number = cx.number();
         let program = spec.argv.first().cloned().unwrap_or_default();
@@ -463,7 +464,7 @@ impl Hooks {
         // After a freeze in between, the change was not reported: the next process begins it anew.
         if !self.frozen {
             slot.told = slot.telling.take().or(slot.told);
-            self.dirty = true;
+            self.changed.insert(who.clone());
         }
         match slot.pending.front().map(|t| t.seq) {
             Some(seq) => {

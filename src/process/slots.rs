@@ -76,13 +76,15 @@ impl Slots {
             return Err(format!("a snapshot of {} bytes is too large", body.len()));
         }
         let sequence = self.sequence + 1;
-        let mut bytes = Vec::with_capacity(HEADER + body.len());
-        bytes.put_slice(&MAGIC);
-        bytes.put_u64_le(sequence);
-        bytes.put_u32_le(body.len() as u32);
-        bytes.put_u32_le(check(sequence, &body));
-        bytes.put_slice(&body);
-        self.file.write_all_at(&bytes, sequence % 2 * SLOT).map_err(|e| e.to_string())?;
+        let mut header = Vec::with_capacity(HEADER);
+        header.put_slice(&MAGIC);
+        header.put_u64_le(sequence);
+        header.put_u32_le(body.len() as u32);
+        header.put_u32_le(check(sequence, &body));
+        let at = sequence % 2 * SLOT;
+        let written =
+            self.file.write_all_at(&body, at + HEADER as u64).and_then(|()| self.file.write_all_at(&header, at));
+        written.map_err(|e| e.to_string())?;
         self.sequence = sequence;
         Ok(())
     }
@@ -104,7 +106,7 @@ mod tests {
 
     fn shot(at: u64) -> Snapshot {
         let one = InstanceShot { name: format!("VI_{at}"), ..InstanceShot::default() };
-        Snapshot { at, instances: vec![one], ..Snapshot::default() }
+        Snapshot { at, instances: vec![one.into()], ..Snapshot::default() }
     }
 
     #[test]

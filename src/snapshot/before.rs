@@ -144,7 +144,7 @@ pub(super) fn read(layout: u16, body: &[u8]) -> Result<Snapshot, String> {
     Ok(Snapshot {
         at: old.at,
         last: old.last,
-        instances: instances.collect(),
+        instances: instances.map(Into::into).collect(),
         tracks: tracks.collect(),
         going: old.going,
         routes: routes.collect(),

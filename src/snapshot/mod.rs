@@ -15,6 +15,7 @@
 //! of their own.
 
 mod before;
+mod encoded;
 
 use crate::effect::{Packet, SockSpec};
 use crate::envelope::{Kind, Unusable};
@@ -24,6 +25,8 @@ use crate::rule::RuleSpec;
 use crate::wire::netlink::ipvs::{ServiceKey, Timeouts};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
+
+pub use encoded::Encoded;
 
 /// Number of the present layout.
 pub const VERSION: u16 = 4;
@@ -55,7 +58,7 @@ pub struct Snapshot {
     /// Taken by a frozen world: deadlines are exact, and armed adverts still leave.
     pub last: bool,
     /// Virtual routers by name.
-    pub instances: Vec<InstanceShot>,
+    pub instances: Vec<Encoded>,
     /// Trackers by kind and name.
     pub tracks: Vec<TrackShot>,
     /// Addresses without an owner whose deletion was not confirmed.
@@ -102,6 +105,8 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     /// Named pipes that kalived made: path, device, inode. Written by the daemon, not by the World.
     pub fifos: Vec<(Box<str>, u64, u64)>,
+    /// A start, not a continuation, for virtual routers ([`Snapshot::of_servers`]).
+    pub cold: bool,
 }
 
 /// A real server that is back, and whose weight grows.
@@ -172,6 +177,7 @@ impl Snapshot {
             untold,
             timeouts,
             fifos,
+            cold: true,
             ..Snapshot::default()
         }
     }
@@ -364,7 +370,7 @@ mod tests {
         let going = vec![(3, [10, 0, 0, 101].into(), 32)];
         let none = (IpAddr::from([0, 0, 0, 0]), 0);
         let routes = vec![RouteId { table: 254, to: ([10, 1, 0, 0].into(), 16), from: none, tos: 0, metric: 7 }];
-        let instances = vec![vi.clone(), vi];
+        let instances = vec![vi.clone().into(), vi.into()];
         Snapshot { at: 9, last: true, instances, tracks: vec![track], going, routes, ..Snapshot::default() }
     }
 

@@ -26,6 +26,14 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The name of a `vrrp_instance`; `None`: it is something else.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Subject::Instance(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The first word of a line in a pipe, and of the words that a generic script is given.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -43,7 +43,7 @@ impl Custody {
 impl World {
     /// Frozen: from now on only custody has timers.
     pub(super) fn begin_custody(&mut self, now: Now, fx: &mut Effects) {
-        let word = self.shoot(now, true);
+        let word = self.shoot_all(now, true);
         self.timers = Timers::default();
         // The successor removes what its configuration does not have.
         self.addrs.freeze();

@@ -38,6 +38,7 @@ impl World {
         });
         self.inherit(now);
         self.inherit_groups(now);
+        self.written.shots.clear();
     }
 
     /// A reload begins: sets the notifications of `config`.
@@ -66,6 +67,8 @@ impl World {
 
     /// A reload is complete. Notifications use names: a virtual router that continues under another name is reported under that one.
     pub(super) fn hooks_altered(&mut self, now: Now, fx: &mut Effects) {
+        // What was reported is asked for anew.
+        self.written.shots.clear();
         self.tell_changes(now, fx);
         let instances = self.instances.iter().map(|(_, vi)| Subject::Instance(vi.cfg().name.clone()));
         let there: BTreeSet<Subject> = instances.chain(self.base.sync_groups.iter().map(group_of)).collect();

@@ -312,7 +312,7 @@ impl World {
     // Removes what a killed kalived left in other places, because the file was changed since: a virtual address of the file on another
     // interface, and the interface with the virtual MAC address of a virtual router that has none any more. An address that two hosts have
     // is worse than one that another kalived here puts back. A link-local address may be on several interfaces.
-    fn remove_strays(&mut self, fx: &mut Effects) {
+    pub(super) fn remove_strays(&mut self, fx: &mut Effects) {
         let mut places: BTreeSet<(u32, IpAddr)> = BTreeSet::new();
         let mut addrs: BTreeSet<IpAddr> = BTreeSet::new();
         let (mut names, mut macs) = (BTreeSet::new(), BTreeSet::new());

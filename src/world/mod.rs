@@ -185,7 +185,7 @@ macro_rules! with {
                 tracks: &$world.tracks,
             };
             $body;
-            $world.written.marks_changed |= $vi.mark() != before;
+            $world.written.differs($vr, $vi.mark() != before);
             let (stands, routes) = ($vi.standing(), $vi.wants_routes());
             if routes != routed {
                 $world.routed($now, $vr, $fx);

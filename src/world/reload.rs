@@ -237,6 +237,7 @@ impl World {
         let (name, changes) = (cfg.name.clone(), changes(old, &cfg));
         fx.note(if same { text::altered(&name, &changes) } else { text::renewed(&name, &changes) });
         self.enter(now, &cfg, vr, fx);
+        self.written.changed.insert(vr);
         if same {
             let mut before = None;
             with!(self, vr, now, fx, |vi, cx| before = Some(vi.alter(cfg, cx)));

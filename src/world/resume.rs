@@ -13,7 +13,7 @@ use crate::config::model::InstanceConfig;
 use crate::config::model::vrrp::MAX_PEERS;
 use crate::effect::{AdvertFx, GuardFx, Packets, STATIC_PROTO, SockFx};
 use crate::notify::Subject;
-use crate::snapshot::{FarewellShot, GroupShot, InstanceShot, Snapshot};
+use crate::snapshot::{Encoded, FarewellShot, GroupShot, InstanceShot, Snapshot};
 use crate::vrrp::address::FILE;
 use crate::vrrp::advert::Heard;
 use crate::vrrp::instance::{BEHIND, Since};
@@ -32,6 +32,9 @@ pub(super) struct Standby {
     said: bool,
     overheard: Overheard,
 }
+
+/// The states last reported to hooks and to pipes.
+type Reported = (Option<State>, Option<State>);
 
 type Overheard = BTreeMap<VrKey, VecDeque<(Heard, Now)>>;
 
@@ -53,13 +56,28 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(256);
 // The content of the last snapshot, to decide whether another one is needed.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Written {
-    // A virtual router has another mark, was added, or was removed.
+    // A virtual router was added or removed, or all of them wait.
     pub(super) marks_changed: bool,
+    // Virtual routers with another mark or another configuration.
+    #[serde(default)]
+    pub(super) changed: BTreeSet<VrKey>,
+    // What was written of each virtual router, with whether an address of it was missing.
+    #[serde(skip)]
+    pub(super) shots: BTreeMap<VrKey, (bool, Encoded)>,
     // A check of a real server has another result.
     pub(super) verdicts_changed: bool,
     verdicts_at: Instant,
     // If this process dies, it must not leave an address that the next configuration does not have and that is not known as ours.
     addresses: u64,
+}
+
+impl Written {
+    // `differs`: the virtual router has another mark.
+    pub(super) fn differs(&mut self, vr: VrKey, differs: bool) {
+        if differs {
+            self.changed.insert(vr);
+        }
+    }
 }
 
 impl World {
@@ -81,20 +99,101 @@ impl World {
             return None;
         }
         let tracks = self.tracks.take_dirty() | self.bfd.take_dirty();
-        let told = self.notifier.take_dirty() | self.lvs.timeouts().take_dirty();
+        let told = self.notifier.take_changed();
+        let timeouts = self.lvs.timeouts().take_dirty();
         let fib = self.routes.changes().wrapping_add(self.rules.changes()).wrapping_add(self.vmacs.changes());
         let addresses = self.addrs.changes().wrapping_add(fib);
         let verdicts = self.written.verdicts_changed && now.mono.since(self.written.verdicts_at) >= VERDICTS;
-        if !tracks && !told && !verdicts && !self.written.marks_changed && addresses == self.written.addresses {
+        let routers = self.written.marks_changed || !self.written.changed.is_empty() || !told.is_empty();
+        if !tracks && !timeouts && !verdicts && !routers && addresses == self.written.addresses {
             return None;
         }
-        self.written = Written { marks_changed: false, verdicts_changed: false, verdicts_at: now.mono, addresses };
-        Some(self.shoot(now, false))
+        let mut written = core::mem::take(&mut self.written);
+        let shots = self.shots(&written.changed, &told, &mut written.shots);
+        self.written = Written { verdicts_at: now.mono, addresses, shots: written.shots, ..Written::default() };
+        Some(self.shoot(now, shots, false))
+    }
+
+    // What is written of the virtual routers: of those that did not change since the last snapshot, what was written then.
+    fn shots(
+        &self,
+        changed: &BTreeSet<VrKey>,
+        told: &BTreeSet<Subject>,
+        before: &mut BTreeMap<VrKey, (bool, Encoded)>,
+    ) -> Vec<Encoded> {
+        let told: BTreeSet<&str> = told.iter().filter_map(Subject::instance).collect();
+        let mut old = core::mem::take(before);
+        let mut addrs = self.held();
+        let (waiting, inherited) = (self.announcer.waiting(), self.inherited());
+        let mut all = Vec::with_capacity(self.instances.len());
+        for (vr, vi) in self.instances.iter() {
+            let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
+            let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
+            let same = |(missed, shot): &(bool, Encoded)| {
+                *missed == missing && shot.addrs == ids && shot.ifindex == ifindex && !told.contains(&*vi.cfg().name)
+            };
+            let kept = old.remove(&vr).filter(|before| !changed.contains(&vr) && same(before));
+            let (_, shot) = kept.unwrap_or_else(|| {
+                let shot = self.shot_of(vr, vi, ids, missing || waiting.contains(&vr), &inherited);
+                (missing, shot.into())
+            });
+            before.insert(vr, (missing, shot.clone()));
+            all.push(shot);
+        }
+        all
+    }
+
+    // Addresses of each virtual router that it holds or has requested, and whether one is missing.
+    fn held(&self) -> BTreeMap<VrKey, (Vec<AddrId>, bool)> {
+        let mut addrs: BTreeMap<VrKey, (Vec<AddrId>, bool)> = BTreeMap::new();
+        for (vr, id, held) in self.addrs.own() {
+            let (ids, missing) = addrs.entry(vr).or_default();
+            ids.push(id);
+            *missing |= !held;
+        }
+        addrs
+    }
+
+    // Before the hooks are set: the states that the previous process reported.
+    fn inherited(&self) -> BTreeMap<VrKey, Reported> {
+        self.inherited.iter().map(|(vr, told, piped)| (*vr, (*told, *piped))).collect()
+    }
+
+    fn shot_of(
+        &self,
+        vr: VrKey,
+        vi: &Instance,
+        ids: Vec<AddrId>,
+        announce: bool,
+        inherited: &BTreeMap<VrKey, Reported>,
+    ) -> InstanceShot {
+        let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
+        let before = inherited.get(&vr).copied().unwrap_or_default();
+        let who = Subject::Instance(vi.cfg().name.clone());
+        let notified = self.notifier.told(&who).or(before.0).map(|s| s as u8);
+        let piped = self.notifier.piped(&who).or(before.1).map(|s| s as u8);
+        InstanceShot { notified, piped, ..vi.shot(&self.timers, ifindex, ids, announce) }
+    }
+
+    // All virtual routers as they are now. `last`: with their farewells.
+    fn shots_now(&self, now: Now, last: bool) -> Vec<Encoded> {
+        let mut addrs = self.held();
+        let (waiting, inherited) = (self.announcer.waiting(), self.inherited());
+        let shot = |(vr, vi): (VrKey, &Instance)| {
+            let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
+            let farewell = || {
+                let sock = self.socks.get(*self.sock_of.get(&vr)?)?.spec;
+                Some(FarewellShot { sock, packets: vi.last_words(now)? })
+            };
+            let shot = self.shot_of(vr, vi, ids, missing || waiting.contains(&vr), &inherited);
+            InstanceShot { farewell: last.then(farewell).flatten(), ..shot }.into()
+        };
+        self.instances.iter().map(shot).collect()
     }
 
     /// The last snapshot of a frozen world.
     pub fn last_snapshot(&self, now: Now) -> Snapshot {
-        self.custody.last_word.clone().unwrap_or_else(|| self.shoot(now, false))
+        self.custody.last_word.clone().unwrap_or_else(|| self.shoot_all(now, false))
     }
 
     fn group_shot(&self, name: &str) -> GroupShot {
@@ -109,32 +208,12 @@ impl World {
         }
     }
 
-    pub(super) fn shoot(&self, now: Now, last: bool) -> Snapshot {
-        let mut addrs: BTreeMap<VrKey, (Vec<AddrId>, bool)> = BTreeMap::new();
-        for (vr, id, held) in self.addrs.own() {
-            let (ids, missing) = addrs.entry(vr).or_default();
-            ids.push(id);
-            *missing |= !held;
-        }
-        let waiting = self.announcer.waiting();
-        let inherited: BTreeMap<_, _> = self.inherited.iter().map(|(vr, told, piped)| (*vr, (*told, *piped))).collect();
-        let shot = |(vr, vi): (VrKey, &Instance)| {
-            let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
-            let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
-            // Before the hooks are set: the state that the previous process reported.
-            let before = inherited.get(&vr).copied().unwrap_or_default();
-            let who = Subject::Instance(vi.cfg().name.clone());
-            let notified = self.notifier.told(&who).or(before.0).map(|s| s as u8);
-            let piped = self.notifier.piped(&who).or(before.1).map(|s| s as u8);
-            let farewell = || {
-                let sock = self.socks.get(*self.sock_of.get(&vr)?)?.spec;
-                Some(FarewellShot { sock, packets: vi.last_words(now)? })
-            };
-            let farewell = last.then(farewell).flatten();
-            let shot = vi.shot(&self.timers, ifindex, ids, missing || waiting.contains(&vr));
-            InstanceShot { notified, piped, farewell, ..shot }
-        };
-        let instances = self.instances.iter().map(shot).collect();
+    // Everything as it is now. `last`: for a successor of this frozen world.
+    pub(super) fn shoot_all(&self, now: Now, last: bool) -> Snapshot {
+        self.shoot(now, self.shots_now(now, last), last)
+    }
+
+    fn shoot(&self, now: Now, instances: Vec<Encoded>, last: bool) -> Snapshot {
         let groups = self.base.sync_groups.iter().map(|g| self.group_shot(&g.name)).collect();
         let at = self.frozen_at.unwrap_or(now.mono);
         let (own, below) = self.own_shots();
@@ -167,6 +246,7 @@ impl World {
             untold,
             timeouts: self.lvs.timeouts_before(),
             fifos: Vec::new(),
+            cold: false,
         }
     }
 
@@ -245,6 +325,7 @@ impl World {
         let (snapshot, dead_since) = go.unwrap_or_default();
         self.phase = Phase::Cleaning;
         self.went_on = snapshot.is_some();
+        let cold = snapshot.as_ref().is_none_or(|s| s.cold);
         self.begin_routes(now, fx);
         let snapshot = snapshot.unwrap_or_default();
         self.begin_own(now, &snapshot);
@@ -253,6 +334,10 @@ impl World {
         self.end_routes(&snapshot, fx);
         self.end_own(&snapshot, fx);
         self.remove_leftovers(fx);
+        if cold {
+            self.remove_strays(fx);
+            self.hold_back(now, None, fx);
+        }
         self.name_strangers(fx);
         if let Some(signal) = stop {
             self.on_signal(now, signal, fx);
@@ -290,7 +375,7 @@ impl World {
             None => Since::Dead(at),
             Some(since) => Since::Dead(since.min(now.mono)),
         };
-        let shots: BTreeMap<&str, &InstanceShot> = snapshot.instances.iter().map(|s| (s.name.as_str(), s)).collect();
+        let shots: BTreeMap<&str, &InstanceShot> = snapshot.instances.iter().map(|s| (s.name.as_str(), &**s)).collect();
         // Masters first: an advert may be due.
         let mut order: Vec<VrKey> = self.instances.keys();
         let shot_of = |vi: &Instance| shots.get(vi.cfg().name.as_str()).copied();

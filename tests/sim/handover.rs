@@ -10,10 +10,47 @@ use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
 use kalived::effect::{Effect, GuardFx, NetFx, NetOp, SockFx};
 use kalived::event::{Errno, Event, GuardEv, NetEv, SockEv};
-use kalived::snapshot::Snapshot;
+use kalived::snapshot::{Encoded, InstanceShot, Snapshot};
 use kalived::time::{Now, Wall};
+use kalived::world::World;
+use std::ops::Deref;
 
 impl Sim {
+    /// What is written again of a virtual router that did not change is what it would be now, but for what needs no snapshot: times of
+    /// adverts, counters, announcements.
+    pub(crate) fn check_snapshot(&mut self, written: &Snapshot, world: &World, now: Now) {
+        let lasting = |s: &Snapshot| -> Vec<InstanceShot> {
+            let of = |i: &Encoded| {
+                let InstanceShot { name, vrid, interface, v6, ifindex, state, since, priority, .. } = i.deref().clone();
+                let InstanceShot { master_interval, master, preempt_over, addrs, notified, piped, joining, .. } =
+                    i.deref().clone();
+                InstanceShot {
+                    name,
+                    vrid,
+                    interface,
+                    v6,
+                    ifindex,
+                    state,
+                    since,
+                    priority,
+                    master_interval,
+                    master,
+                    preempt_over,
+                    addrs,
+                    notified,
+                    piped,
+                    joining,
+                    ..InstanceShot::default()
+                }
+            };
+            s.instances.iter().map(of).collect()
+        };
+        let (written, is) = (lasting(written), lasting(&world.last_snapshot(now)));
+        if written != is {
+            self.violate("snapshot".into(), format!("{written:?} was written of {is:?}"));
+        }
+    }
+
     fn clocks(&self, node: usize) -> Now {
         let (n, now) = (&self.nodes[node], self.ground.now);
         Now { mono: n.clock(now), wall: Wall(now.0.wrapping_add(n.wall)) }

@@ -161,6 +161,7 @@ impl Sim {
             self.check_verdicts(node, &p.world);
             // As in the daemon, only when it has changed.
             if let Some(s) = p.world.snapshot(now) {
+                self.check_snapshot(&s, &p.world, now);
                 self.nodes[node].snapshot = Some(s);
             }
         }

@@ -51,6 +51,25 @@ fn no_advert_and_no_timer_looks_at_all_virtual_routers() {
 }
 
 #[test]
+fn a_snapshot_encodes_only_the_virtual_routers_that_changed() {
+    let all = routers(100);
+    let mut b = Bench::cold(all.clone());
+    b.start();
+    b.run(S * 10);
+    let mut last = b.world.snapshot(b.now).expect("there was none yet").instances;
+    let mut next = |b: &mut Bench| {
+        let next = b.world.snapshot(b.now).expect("something changed").instances;
+        let anew: Vec<String> = last.iter().zip(&next).filter(|(a, b)| !a.is(b)).map(|(_, b)| b.name.clone()).collect();
+        last = next;
+        anew
+    };
+    b.rx(&all[6], PEER, 200, S);
+    assert_eq!(next(&mut b), ["VI_7"], "it is Backup");
+    b.rx(&all[8], PEER, 200, S);
+    assert_eq!(next(&mut b), ["VI_9"]);
+}
+
+#[test]
 fn what_is_new_for_the_next_process_is_still_seen() {
     let mut b = Bench::master(v2());
     assert!(b.world.snapshot(b.now).is_some());

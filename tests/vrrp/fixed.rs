@@ -128,6 +128,26 @@ fn a_delay_goes_on_in_the_next_process() {
     }
 }
 
+/// A core that died twice: its virtual routers start, so they wait as at any start.
+#[test]
+fn a_cold_start_is_delayed() {
+    let mut old = Bench::of(World::new(delayed(10, 150)));
+    old.start();
+    old.run(Duration::from_secs(15));
+    assert_eq!(old.state(), kalived::vrrp::State::Master);
+    let snapshot = old.world.snapshot(old.now).expect("there was none yet");
+    for left in [Some(Box::new(snapshot.of_servers())), None] {
+        let mut new = Bench::of(World::standby(delayed(10, 150)));
+        new.now = old.now;
+        new.start();
+        new.event(Event::Guard(GuardEv::Go { snapshot: left, dead_since: None }));
+        new.run(Duration::from_millis(9_999));
+        assert_eq!((new.logged("Delaying startup for"), new.logged("Entering BACKUP")), (1, 0), "{:?}", new.log);
+        new.run(Duration::from_millis(1));
+        assert_eq!(new.logged("Entering BACKUP"), 1, "{:?}", new.log);
+    }
+}
+
 #[test]
 fn trap_36_a_delay_that_ends_while_the_interface_is_down_does_not_keep_it_from_becoming_master() {
     for down in [true, false] {
