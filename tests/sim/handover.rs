@@ -11,17 +11,12 @@ use core::time::Duration;
 use kalived::effect::{Effect, GuardFx, NetFx, NetOp, SockFx};
 use kalived::event::{Errno, Event, GuardEv, NetEv, SockEv};
 use kalived::snapshot::Snapshot;
-use kalived::time::{Now, Wall};
+use kalived::time::Now;
 
 impl Sim {
-    fn clocks(&self, node: usize) -> Now {
-        let (n, now) = (&self.nodes[node], self.ground.now);
-        Now { mono: n.clock(now), wall: Wall(now.0.wrapping_add(n.wall)) }
-    }
-
     /// kill -9; what is needed to go on is kept.
     pub fn crash(&mut self, node: usize) {
-        let dead = self.nodes[node].clock(self.ground.now);
+        let dead = self.nodes[node].clock.at(self.ground.now);
         let running = self.nodes[node].process.is_some();
         self.end(node);
         if running {
@@ -42,7 +37,7 @@ impl Sim {
             self.clear_strangers(node);
         }
         if self.sabotage == Some(Sabotage::LateHeir) {
-            dead = Some(self.nodes[node].clock(self.ground.now));
+            dead = Some(self.nodes[node].clock.at(self.ground.now));
         }
         let world = self.born(self.variations[node].config(&self.ground.opts, node), true);
         self.start(node, world);
@@ -58,7 +53,7 @@ impl Sim {
         }
         // It handles received messages first.
         self.turn(node);
-        let now = self.clocks(node);
+        let now = self.nodes[node].clocks(self.ground.now);
         let Some(mut p) = self.nodes[node].process.take() else { return };
         p.world.handle(now, Event::Guard(GuardEv::Freeze), &mut p.fx);
         let effects: Vec<Effect> = p.fx.drain().collect();

@@ -3,6 +3,7 @@
 //!
 //! Read first: `kernel.rs`. A turn is in `turn.rs`, the execution of effects in `exec.rs`.
 
+use crate::ground::Clock;
 use crate::kernel::{Kernel, Msg};
 use crate::packet::Advert;
 use crate::rng::Rng;
@@ -13,7 +14,7 @@ use kalived::effect::{Effects, Packets, SockSpec};
 use kalived::event::{ChildEnd, Errno, FilterEv, ReqId, RxMeta, Signal};
 use kalived::id::{ChildKey, FifoKey, SockKey, VrKey};
 use kalived::snapshot::Snapshot;
-use kalived::time::Instant;
+use kalived::time::{Instant, Now, Wall};
 use kalived::world::World;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -253,9 +254,9 @@ pub struct Node {
     pub born: Instant,
     /// Netlink work is done in order: earliest time for the next.
     pub netlink_free: Instant,
-    /// Monotonic clock less true time: hosts boot at different times, so their time grids do not coincide.
-    pub uptime: u64,
-    /// Wall clock less true time.
+    /// Monotonic clock.
+    pub clock: Clock,
+    /// Wall clock less what the monotonic clock has run; both have one rate.
     pub wall: u64,
     /// Notifications are being lost until the socket is read.
     pub overrun: bool,
@@ -311,13 +312,10 @@ impl Node {
             waiting: false,
         });
     }
-    /// The node's monotonic clock.
-    pub fn clock(&self, true_time: Instant) -> Instant {
-        Instant(true_time.0 + self.uptime)
-    }
-    /// The other way.
-    pub fn true_time(&self, clock: Instant) -> Instant {
-        Instant(clock.0.saturating_sub(self.uptime))
+    /// What its clocks show.
+    pub fn clocks(&self, true_time: Instant) -> Now {
+        let wall = Wall(self.clock.runs(true_time).wrapping_add(self.wall));
+        Now { mono: self.clock.at(true_time), wall }
     }
     /// A running process whose loop can run.
     pub fn runs(&self) -> bool {

@@ -22,6 +22,9 @@ const FAULTS: u64 = 3;
 const UNICAST: u64 = 0x45;
 const HIDDEN: u64 = 0x46;
 const VMAC: u64 = 0x47;
+const CLOCKS: u64 = 0x48;
+/// Largest error of a clock, in millionths. A quartz that the time service corrects by its utmost (500) is rarely that wrong.
+const PPM: u64 = 200;
 
 /// One virtual router: the settings that are equal on all its members.
 #[derive(Clone, Debug)]
@@ -81,6 +84,8 @@ pub struct Options {
     pub nodes: usize,
     /// Host part of each node's address, which decides between equal priorities.
     pub host: Vec<u8>,
+    /// The error of each node's clocks, in millionths.
+    pub ppm: Vec<i32>,
     /// Virtual routers; every node is a member of each.
     pub groups: Vec<Group>,
     /// Faults.
@@ -150,13 +155,16 @@ impl Options {
             g.members.truncate(nodes);
         }
         host.truncate(nodes);
+        let mut clocks = Rng::stream(seed, CLOCKS, 0);
+        let exact = clocks.permille(250);
+        let ppm = (0..nodes).map(|_| if exact { 0 } else { clocks.range(0, 2 * PPM) as i32 - PPM as i32 }).collect();
         let checks = crate::scripts::Drawn::draw(&mut Rng::stream(seed, CHECKS, 0), unit_ms);
         let mut rates = crate::faults::draw(&mut Rng::stream(seed, FAULTS, 0), Duration::from_millis(unit_ms));
         for class in &without.classes {
             rates[*class as usize].present = false;
         }
         let checks = rates[Class::Script as usize].present.then_some(checks);
-        Options { seed, nodes, host, groups, rates, checks, wire, wake, netlink, chaos, chaos_events: 3000 }
+        Options { seed, nodes, host, ppm, groups, rates, checks, wire, wake, netlink, chaos, chaos_events: 3000 }
     }
 
     /// The node's own address of a family; the winner of a tie has the greater one.

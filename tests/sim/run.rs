@@ -6,7 +6,7 @@
 //! timers, then effects. A pause releases armed adverts before what was received is handled, as the kernel does.
 
 use crate::faults::Class;
-use crate::ground::{Fact, Ground, NodeGround, Vr};
+use crate::ground::{Clock, Fact, Ground, NodeGround, Vr};
 use crate::invariants::{Checkers, Id, liveness_bounds};
 use crate::kernel::{Kernel, Msg};
 use crate::net::{self, Flight, Paths};
@@ -96,6 +96,10 @@ pub enum Sabotage {
     NoFilter,
     /// It is never really removed.
     KeepFilter,
+    /// The clock of one node is a fifth too slow.
+    SlowClock,
+    /// The clock of one node is a fifth too fast.
+    FastClock,
     /// A frozen process receives the report that a successor is in charge.
     ForgetCustody,
 }
@@ -254,7 +258,7 @@ impl Sim {
         let (n, seed) = (opts.nodes, opts.seed);
         let mut script = Rng::stream(seed, SCRIPT, 0);
         let now = Instant(1_000_000_000 + script.below(5_000_000_000));
-        let nodes: Vec<Node> = (0..n)
+        let mut nodes: Vec<Node> = (0..n)
             .map(|i| {
                 let own = vec![(opts.address(i, Family::V4), 24), (opts.address(i, Family::V6), 64)];
                 let mut rng = Rng::stream(seed, NODE, i as u64);
@@ -266,7 +270,7 @@ impl Sim {
                     last_turn: now,
                     born: now,
                     netlink_free: now,
-                    uptime: rng.below(1_000_000_000_000),
+                    clock: Clock { uptime: rng.below(1_000_000_000_000), ppm: opts.ppm[i] },
                     wall: 1_700_000_000_000_000_000 + rng.below(1_000_000_000),
                     overrun: false,
                     lost: false,
@@ -309,8 +313,15 @@ impl Sim {
         let paths = Paths::draw(&mut Rng::stream(seed, PATHS, 0), n, opts.wire, extra);
         let fault_rngs = Class::ALL.map(|c| (0..n).map(|i| c.stream(seed, i)).collect()).to_vec();
         let drawn: Vec<Variation> = (0..n).map(|i| Variation::drawn(&opts, i)).collect();
+        let clocks = nodes.iter().map(|n| n.clock).collect();
+        match how.sabotage {
+            Some(Sabotage::SlowClock) => nodes[0].clock.ppm = -200_000,
+            Some(Sabotage::FastClock) => nodes[0].clock.ppm = 200_000,
+            _ => {}
+        }
         let ground = Ground {
             now,
+            clocks,
             nodes: vec![node_ground; n],
             cut: vec![vec![0; n]; n],
             cut_touched: vec![vec![now; n]; n],

@@ -10,7 +10,7 @@ use core::time::Duration;
 use kalived::daemon::FIRE;
 use kalived::effect::{Effect, SockFx};
 use kalived::event::{AdvertEv, Errno, Event, GuardEv, HelperEv, NetEv, SockEv};
-use kalived::time::{Now, Wall};
+use kalived::time::Now;
 use kalived::vrrp::State;
 
 /// Time from one turn to the next while timers are left over.
@@ -25,7 +25,7 @@ impl Sim {
         let true_now = self.ground.now;
         let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
         let n = &mut self.nodes[node];
-        let mut now = Now { mono: n.clock(true_now), wall: Wall(true_now.0.wrapping_add(n.wall)) };
+        let mut now = n.clocks(true_now);
         let Some(mut p) = n.process.take() else { return };
         let completions = p.inbox.take(&mut n.rng);
         n.last_turn = true_now;
@@ -74,7 +74,7 @@ impl Sim {
                             .find(|v| v.vr == vr)
                             .and_then(|v| self.ground.opts.group(v.vrid, v.family))
                     {
-                        let due = self.nodes[node].true_time(due);
+                        let due = self.nodes[node].clock.true_time(due);
                         self.fact(Fact::HeardLate { node, group, due });
                     }
                     p.world.handle(
@@ -166,7 +166,7 @@ impl Sim {
         }
         p.world.checkpoint();
         let effects: Vec<Effect> = p.fx.drain().collect();
-        let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].true_time(at));
+        let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].clock.true_time(at));
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
         if !waiting {

@@ -29,7 +29,7 @@ impl DualMaster {
         DualMaster { pairs: vec![vec![vec![Overlap::default(); n]; n]; g.opts.groups.len()], worst: Worst::default() }
     }
     fn bound(g: &Ground, group: usize, winner: usize, missed: u32) -> Duration {
-        g.opts.groups[group].members[winner].interval * (missed + 1) + g.delay + g.lateness * 2
+        g.lasts(winner, g.opts.groups[group].members[winner].interval * (missed + 1)) + g.delay + g.lateness * 2
     }
 }
 

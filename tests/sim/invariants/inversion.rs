@@ -100,8 +100,7 @@ impl Checker for Inversion {
             let Some((start, m, b)) = pair else { continue };
             let longest = members.iter().map(|m| m.interval).max().unwrap_or_default();
             let bound = g.longest_mdi(b, group)
-                + members[b].preempt_delay
-                + longest * (self.missed[group] + 1)
+                + g.slow(members[b].preempt_delay + longest * (self.missed[group] + 1))
                 + IMMINENT
                 + g.delay
                 + g.lateness * 2;

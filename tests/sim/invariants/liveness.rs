@@ -23,11 +23,11 @@ pub fn bounds(g: &Ground) -> (Duration, Duration) {
     let (mut first, mut rest) = (Duration::ZERO, Duration::ZERO);
     for (i, group) in g.opts.groups.iter().enumerate() {
         let longest = group.members.iter().map(|m| m.interval).max().unwrap_or_default();
-        let slack = longest + (g.delay + g.lateness * 2) * 2;
+        let slack = g.slow(longest) + (g.delay + g.lateness * 2) * 2;
         let mdi = (0..g.nodes.len()).map(|n| g.longest_mdi(n, i)).max().unwrap_or_default();
         let delay = group.members.iter().map(|m| m.preempt_delay).max().unwrap_or_default();
         first = first.max(SETTLE + mdi + slack);
-        rest = rest.max(SETTLE + mdi + slack + mdi + delay + slack);
+        rest = rest.max(SETTLE + mdi + slack + mdi + g.slow(delay) + slack);
     }
     (first, rest)
 }
@@ -136,7 +136,7 @@ impl Checker for Farewell {
                     .map(|n| skew(spec.version, spec.members[n].priority, longest))
                     .min();
                 if let Some(least) = least {
-                    self.until.push((group, g.now, g.now + g.delay + least + g.lateness * 2));
+                    self.until.push((group, g.now, g.now + g.delay + g.slow(least) + g.lateness * 2));
                 }
             }
             Fact::Ended { node } if self.stopping == Some(node) => {
