@@ -116,7 +116,10 @@ impl Sim {
                 gone = gone.or(Some(self.ground.now));
             }
             let rival = held.iter().copied().filter(|g| self.ground.nodes[node].vips[*g].contains(&true));
-            let rival = rival.into_iter().find_map(|g| Some((g, self.ground.masters(g).find(|m| *m != node)?)));
+            let rival = rival.into_iter().find_map(|g| {
+                let others = Some(g).filter(|g| !self.ground.stranger(node, *g))?;
+                Some((g, self.ground.masters(others).find(|m| *m != node)?))
+            });
             if let Some((group, master)) = rival {
                 let text = format!(
                     "node {node} was handed over to nobody and holds addresses of group {group}, whose Master is node {master}"

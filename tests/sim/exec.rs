@@ -305,6 +305,7 @@ impl Sim {
                 unicast && local == advert.src && opts.owner(advert.dst).is_some_and(|to| to != node)
             }
         };
+        let right = right && spec.is_ah() == (opts.groups[group].auth == crate::auth::Auth::Ah);
         if n.send_errors && self.fault_rng(Class::SendError, node).permille(500) {
             return Err(Errno::EPERM);
         }

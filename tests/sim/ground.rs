@@ -149,9 +149,15 @@ impl Ground {
     pub fn rank(&self, node: usize, group: usize) -> (u8, u8) {
         (self.opts.groups[group].members[node].priority, self.opts.host[node])
     }
-    /// All Masters of a group.
+    /// Whether a node has another key than the others of a group: it is none of them.
+    pub fn stranger(&self, node: usize, group: usize) -> bool {
+        self.opts.groups[group].stranger == Some(node)
+    }
+    /// All Masters of a group, except a stranger.
     pub fn masters(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
-        (0..self.nodes.len()).filter(move |n| self.nodes[*n].alive && self.nodes[*n].vr[group].state == State::Master)
+        (0..self.nodes.len()).filter(move |n| {
+            self.nodes[*n].alive && self.nodes[*n].vr[group].state == State::Master && !self.stranger(*n, group)
+        })
     }
     /// Longest time that a member may wait without an advert: Master_Down_Interval from the longest interval of the group and its own
     /// priority, or its first wait.
@@ -221,7 +227,7 @@ pub enum Fact {
         /// Where.
         node: usize,
     },
-    /// An undamaged advert is being handed to the World.
+    /// An undamaged advert is being handed to the World; a signed one is accepted by it.
     Heard {
         /// By whom.
         node: usize,

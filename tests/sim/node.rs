@@ -34,6 +34,8 @@ pub enum Completion {
         bytes: Bytes,
         /// Group, sender, content.
         truth: Option<(usize, usize, Advert)>,
+        /// An attacker made it of an advert of this group.
+        forged: Option<usize>,
     },
     /// An armed advert left or failed.
     AdvertSent {
@@ -258,6 +260,8 @@ pub struct Node {
     pub clock: Clock,
     /// Wall clock less what the monotonic clock has run; both have one rate.
     pub wall: u64,
+    /// By how much it was set in all.
+    pub set: i64,
     /// Notifications are being lost until the socket is read.
     pub overrun: bool,
     /// Some were lost, and that was not reported to the process yet.
@@ -321,12 +325,12 @@ impl Node {
     pub fn runs(&self) -> bool {
         self.process.as_ref().is_some_and(|p| !p.paused && !p.stalled)
     }
-    /// The socket that receives packets to this address.
-    pub fn listener(&self, to: core::net::IpAddr) -> Option<SockKey> {
+    /// The socket that receives packets to this address; `ah`: those with an Authentication Header.
+    pub fn listener(&self, to: core::net::IpAddr, ah: bool) -> Option<SockKey> {
         let p = self.process.as_ref()?;
         // The kernel delivers a copy to each socket. Of two sockets, the older one stays open only until its farewell has left; the world
         // drops what it receives, so the model delivers to the newer one alone.
-        p.socks.iter().rfind(|(_, s)| s.address() == to && self.can_open(s)).map(|(k, _)| *k)
+        p.socks.iter().rfind(|(_, s)| s.address() == to && s.is_ah() == ah && self.can_open(s)).map(|(k, _)| *k)
     }
     /// Whether the interface that a socket is bound to is there.
     pub fn can_open(&self, spec: &SockSpec) -> bool {
@@ -346,7 +350,13 @@ mod tests {
         let mut inbox = Inbox::default();
         for i in 0..40u8 {
             let sock = key(1 + u64::from(i % 2));
-            assert!(inbox.push(Completion::Datagram { sock, meta, bytes: Bytes::from(vec![i]), truth: None }));
+            assert!(inbox.push(Completion::Datagram {
+                sock,
+                meta,
+                bytes: Bytes::from(vec![i]),
+                truth: None,
+                forged: None
+            }));
             inbox.push(Completion::Net(Msg::LinkDel(u32::from(i))));
         }
         let all = inbox.take(&mut rng);
@@ -366,7 +376,7 @@ mod tests {
         let sock = SockKey::from_bits(1 << 32).expect("a generation above 0");
         let meta = RxMeta { src: [10, 0, 0, 1].into(), dst: None, hop_limit: None };
         let mut inbox = Inbox::default();
-        let d = || Completion::Datagram { sock, meta, bytes: Bytes::new(), truth: None };
+        let d = || Completion::Datagram { sock, meta, bytes: Bytes::new(), truth: None, forged: None };
         assert!((0..SOCKET_QUEUE).all(|_| inbox.push(d())));
         assert!(!inbox.push(d()));
     }

@@ -2,9 +2,11 @@
 //!
 //! Read first: `run.rs`, and `src/daemon/mod.rs` for the original.
 
+use crate::auth::Auth;
 use crate::ground::Fact;
 use crate::kernel::Msg;
 use crate::node::Completion;
+use crate::packet::Advert;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
 use kalived::daemon::FIRE;
@@ -44,12 +46,16 @@ impl Sim {
         for c in completions {
             let mut look = true;
             match c {
-                Completion::Datagram { sock, meta, bytes, truth } => {
+                Completion::Datagram { sock, meta, bytes, truth, forged } => {
                     // Its interface went in this very turn, and the socket with it.
                     let noise = truth.is_none().then(|| Sim::hold_still(&p.world, &p.fx));
                     let closed =
                         p.fx.iter().any(|e| matches!(e, Effect::Sock(SockFx::Close { sock: s }) if *s == sock));
-                    if let Some((group, from, advert)) = truth.filter(|_| !(closed && p.waiting)) {
+                    let heard = truth.filter(|_| !(closed && p.waiting));
+                    let auth = |t: &(usize, usize, Advert)| self.ground.opts.groups[t.0].auth;
+                    let judged = heard.filter(|t| auth(t) != Auth::None && !closed);
+                    let before = judged.map(|t| t.0).or(forged).map(|group| self.refusals(&p.world, group));
+                    if let Some((group, from, advert)) = heard.filter(|_| judged.is_none()) {
                         self.fact(match p.waiting {
                             true => Fact::Overheard { node, group, advert, from },
                             false => Fact::Heard { node, group, advert, from },
@@ -60,6 +66,13 @@ impl Sim {
                         Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }),
                         &mut p.fx,
                     );
+                    match (judged, forged, before) {
+                        (Some(truth), _, Some(before)) => self.judge(node, &p, now, truth, &bytes, before),
+                        (None, Some(group), Some(before)) if !closed => {
+                            self.judge_forged(node, &p.world, group, before);
+                        }
+                        _ => {}
+                    }
                     if let Some(before) = noise {
                         self.stood_still(node, &mut p.world, now, before, &mut p.fx);
                     }

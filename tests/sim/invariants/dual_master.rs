@@ -56,6 +56,8 @@ impl Checker for DualMaster {
                         && w != l
                         && g.rank(w, group) > g.rank(l, group)
                         && g.connected(w, l)
+                        && !g.stranger(w, group)
+                        && !g.stranger(l, group)
                         && [w, l].iter().all(|n| g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Master);
                     if !both {
                         if let Some(since) = o.since.take() {

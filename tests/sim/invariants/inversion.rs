@@ -82,7 +82,10 @@ impl Checker for Inversion {
             let best_master = g.masters(group).max_by_key(|n| g.rank(*n, group));
             let best_backup = (0..g.nodes.len())
                 .filter(|n| {
-                    g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Backup && members[*n].preempt
+                    !g.stranger(*n, group)
+                        && g.nodes[*n].healthy()
+                        && g.nodes[*n].vr[group].state == State::Backup
+                        && members[*n].preempt
                 })
                 .max_by_key(|n| g.rank(*n, group));
             let pair = match (rest, best_master, best_backup) {

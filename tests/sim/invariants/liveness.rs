@@ -88,9 +88,10 @@ impl Checker for Election {
                     return Err(format!("group {group}: {count} Masters {since:?} after the healing"));
                 }
                 let members = &g.opts.groups[group].members;
-                let best = members.iter().map(|m| m.priority).max();
+                let peers = members.iter().enumerate().filter(|(n, _)| !g.stranger(*n, group)).map(|(_, m)| m);
+                let best = peers.clone().map(|m| m.priority).max();
                 let master = g.masters(group).next().map(|n| members[n].priority);
-                if members.iter().all(|m| m.preempt) && master != best {
+                if peers.clone().all(|m| m.preempt) && master != best {
                     return Err(format!("group {group}: Master has priority {master:?}, best is {best:?}"));
                 }
             }
@@ -132,7 +133,12 @@ impl Checker for Farewell {
                 let spec = &g.opts.groups[group];
                 let longest = spec.members.iter().map(|m| m.interval).max().unwrap_or_default();
                 let least = (0..g.nodes.len())
-                    .filter(|n| *n != node && g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Backup)
+                    .filter(|n| {
+                        *n != node
+                            && !g.stranger(*n, group)
+                            && g.nodes[*n].healthy()
+                            && g.nodes[*n].vr[group].state == State::Backup
+                    })
                     .map(|n| skew(spec.version, spec.members[n].priority, longest))
                     .min();
                 if let Some(least) = least {
