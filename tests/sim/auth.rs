@@ -222,6 +222,11 @@ impl Sim {
             _ if copy && taken => Some("is accepted a second time"),
             _ => None,
         };
+        // In standby: a copy of what the process before has accepted.
+        let old = number.zip(seen.newest).is_some_and(|(n, newest)| !newer(n, newest));
+        if p.waiting && old && !taken && why.is_none() {
+            return;
+        }
         let heard = !matches!(why, Some(Reject::AuthReplay | Reject::AuthStale));
         if let Some(((vr, ..), n)) = told.zip(number).filter(|_| heard) {
             seen.newest = Some(seen.newest.filter(|m| !newer(n, *m)).unwrap_or(n));
@@ -259,7 +264,7 @@ impl Sim {
         let day: i64 = 86_400_000_000_000;
         let step = any.cast_signed() - day;
         let groups = &self.ground.opts.groups;
-        let knows = [Class::Crash, Class::Stop, Class::CrashResume]
+        let knows = [Class::Crash, Class::Stop, Class::CrashResume, Class::HandOver]
             .iter()
             .all(|c| !self.ground.opts.rates[*c as usize].present);
         let signed = groups.iter().any(|g| g.auth.signs(0));
