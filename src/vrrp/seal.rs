@@ -141,6 +141,14 @@ fn later(a: Option<u64>, b: u64) -> Option<u64> {
     Some(a.filter(|a| newer(*a, b)).unwrap_or(b))
 }
 
+fn moved_on(sequence: u64, by: Duration) -> u64 {
+    let nanos = Wall(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
+    match Kind::of_sequence(sequence) {
+        Kind::Ah => sequence.saturating_add(by.as_secs()).min(u32::MAX.into()),
+        Kind::Hmac => sequence.wrapping_add(replay::of_clock(nanos)),
+    }
+}
+
 impl Seal {
     // The configuration may have another kind than the sequences: they are forgotten.
     fn fit(&mut self, cfg: &InstanceConfig) {
@@ -211,10 +219,19 @@ impl Seal {
         (self.left, self.armed.back().map(|(_, s)| *s), self.marks.all().to_vec())
     }
     /// Restores the result of [`Seal::shot`]; `last`: when the last armed advert leaves.
-    pub fn resume(&mut self, left: Option<u64>, armed: Option<u64>, last: Option<Instant>, marks: &[(IpAddr, u64)]) {
+    ///
+    /// The snapshot of a process that died may be days old, and a clock that was set back since does not show which sequences were sent
+    /// after it: the last one is moved on by the time that has passed, as if the clock of the snapshot had run on.
+    pub fn resume(
+        &mut self,
+        (left, armed): (Option<u64>, Option<u64>),
+        last: Option<Instant>,
+        marks: &[(IpAddr, u64)],
+        now: Instant,
+    ) {
         self.kind = left.or(armed).or(marks.first().map(|(_, s)| *s)).map(Kind::of_sequence);
         self.left = left;
-        self.armed = last.zip(armed).into_iter().collect();
+        self.armed = last.zip(armed).into_iter().map(|(at, s)| (at, moved_on(s, now.since(at)))).collect();
         self.marks = Marks::of(marks);
     }
 }

@@ -9,7 +9,7 @@ use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
 use kalived::effect::{ADDR_PROTO, Effect, Effects, FilterFx, GuardFx, HelperFx, NetFx};
 use kalived::event::{Event, FilterEv, GuardEv, HelperEv, NetEv};
-use kalived::time::{Instant, Now, Wall};
+use kalived::time::Instant;
 use kalived::vrrp::State;
 
 /// Most events of one wait.
@@ -28,17 +28,14 @@ impl Sim {
         let n = &self.nodes[node];
         let next = n.custodian.as_ref().and_then(|w| w.next_deadline());
         if let Some((at, _)) = next {
-            let wait = n.true_time(at).since(self.ground.now);
+            let wait = n.clock.true_time(at).since(self.ground.now);
             self.after(wait, Work::Custody { node });
         }
     }
 
     /// It wakes.
     pub fn custody(&mut self, node: usize) {
-        let now = Now {
-            mono: self.nodes[node].clock(self.ground.now),
-            wall: Wall(self.ground.now.0.wrapping_add(self.nodes[node].wall)),
-        };
+        let now = self.nodes[node].clocks(self.ground.now);
         let Some(mut world) = self.nodes[node].custodian.take() else { return };
         let mut fx = Effects::default();
         world.fire(now, 64, &mut fx);
@@ -119,7 +116,10 @@ impl Sim {
                 gone = gone.or(Some(self.ground.now));
             }
             let rival = held.iter().copied().filter(|g| self.ground.nodes[node].vips[*g].contains(&true));
-            let rival = rival.into_iter().find_map(|g| Some((g, self.ground.masters(g).find(|m| *m != node)?)));
+            let rival = rival.into_iter().find_map(|g| {
+                let others = Some(g).filter(|g| !self.ground.stranger(node, *g))?;
+                Some((g, self.ground.masters(others).find(|m| *m != node)?))
+            });
             if let Some((group, master)) = rival {
                 let text = format!(
                     "node {node} was handed over to nobody and holds addresses of group {group}, whose Master is node {master}"

@@ -67,7 +67,7 @@ impl Sim {
                         p.armed.insert((at + core::time::Duration::from_nanos(1), 0), again);
                     }
                     p.armed.insert((at, order), Armed { vr, sock, epoch, packets });
-                    let at = self.nodes[node].true_time(at);
+                    let at = self.nodes[node].clock.true_time(at);
                     self.at(at, Work::ArmedDue { node });
                 }
                 Effect::Advert(AdvertFx::Stop { vr, sock, farewell }) => {
@@ -219,7 +219,7 @@ impl Sim {
 
     /// Armed by a process that froze: it is still there, until the last of them has left.
     fn inherited_due(&mut self, node: usize) {
-        let now = self.nodes[node].clock(self.ground.now);
+        let now = self.nodes[node].clock.at(self.ground.now);
         while self.nodes[node].leaving.first().is_some_and(|(at, ..)| *at <= now) {
             let (_, sock, packets) = self.nodes[node].leaving.remove(0);
             // The process that armed it does not need the result any more.
@@ -230,7 +230,7 @@ impl Sim {
     /// The kernel sends what is armed and due, unless the process is stopped: the send is made in its context.
     pub fn armed_due(&mut self, node: usize) {
         self.inherited_due(node);
-        let now = self.nodes[node].clock(self.ground.now);
+        let now = self.nodes[node].clock.at(self.ground.now);
         loop {
             let Some(p) = self.nodes[node].process.as_mut().filter(|p| !p.paused) else { return };
             let Some(((due, _), a)) = p.armed.first_key_value().map(|(k, a)| (*k, a.clone())) else { return };
@@ -305,6 +305,7 @@ impl Sim {
                 unicast && local == advert.src && opts.owner(advert.dst).is_some_and(|to| to != node)
             }
         };
+        let right = right && spec.is_ah() == (opts.groups[group].auth == crate::auth::Auth::Ah);
         if n.send_errors && self.fault_rng(Class::SendError, node).permille(500) {
             return Err(Errno::EPERM);
         }

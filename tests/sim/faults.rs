@@ -58,11 +58,13 @@ pub enum Class {
     HandOver,
     /// A check fails, hangs, cannot be started or takes too long.
     Script,
+    /// An attacker without the key sends an owner's advert in the name of the sender of a signed one.
+    Forge,
 }
 
 impl Class {
     /// All of them, in order of their number.
-    pub const ALL: [Class; 24] = [
+    pub const ALL: [Class; 25] = [
         Class::Loss,
         Class::Delay,
         Class::Duplicate,
@@ -87,10 +89,11 @@ impl Class {
         Class::CrashResume,
         Class::HandOver,
         Class::Script,
+        Class::Forge,
     ];
     /// Whether it is drawn for each packet (the others are periods).
     pub fn per_packet(self) -> bool {
-        self <= Class::Corrupt
+        self <= Class::Corrupt || self == Class::Forge
     }
     /// Its stream of random numbers for one node.
     pub fn stream(self, seed: u64, node: usize) -> Rng {

@@ -1,7 +1,8 @@
 //! What the checkers know: the true state of the whole simulation, which no node knows, and the facts as they happen.
 //!
 //! Read first: `options.rs`. The simulation in `run.rs` keeps the [`Ground`] up to date and passes every [`Fact`] to every checker of
-//! `invariants/`. Times are those of the simulation; a node's clocks differ from them by a constant.
+//! `invariants/`. Times are those of the simulation; a node's clocks differ from them, and run at
+//! rates of their own: a bound that has a timer of a node uses [`Ground::due`], [`Ground::lasts`] or [`Ground::slow`].
 
 use crate::options::Options;
 use crate::packet::Advert;
@@ -69,6 +70,35 @@ impl NodeGround {
     }
 }
 
+/// A node's monotonic clock. It began at another time than true time, and runs at a rate of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Its time at true time 0, nanoseconds: hosts boot at different times, so their time grids do not coincide.
+    pub uptime: u64,
+    /// Its error, in millionths: positive, it is too fast.
+    pub ppm: i32,
+}
+
+/// Millionths.
+const MILLION: i128 = 1_000_000;
+
+impl Clock {
+    /// What it shows at a true time.
+    pub fn at(&self, true_time: Instant) -> Instant {
+        Instant(self.uptime + self.runs(true_time))
+    }
+    /// How far it has run, whenever it began.
+    pub fn runs(&self, true_time: Instant) -> u64 {
+        (i128::from(true_time.0) * (MILLION + i128::from(self.ppm)) / MILLION) as u64
+    }
+    /// The first true time at which it shows this or more.
+    pub fn true_time(&self, shown: Instant) -> Instant {
+        let rate = MILLION + i128::from(self.ppm);
+        let ran = i128::from(shown.0.saturating_sub(self.uptime));
+        Instant(((ran * MILLION + rate - 1) / rate) as u64)
+    }
+}
+
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct Ground {
@@ -78,6 +108,8 @@ pub struct Ground {
     pub opts: Options,
     /// By node.
     pub nodes: Vec<NodeGround>,
+    /// By node.
+    pub clocks: Vec<Clock>,
     /// `cut[from][to]`: how many faults cut this direction.
     pub cut: Vec<Vec<u32>>,
     /// Last change of `cut` between two nodes, either direction; symmetric.
@@ -91,6 +123,20 @@ pub struct Ground {
 }
 
 impl Ground {
+    /// When a timer of a node that it sets at `from` has run out by its clock.
+    pub fn due(&self, node: usize, from: Instant, timer: Duration) -> Instant {
+        let clock = &self.clocks[node];
+        clock.true_time(clock.at(from) + timer)
+    }
+    /// How long a timer of a node really lasts, give or take a nanosecond.
+    pub fn lasts(&self, node: usize, timer: Duration) -> Duration {
+        let clock = Clock { uptime: 0, ..self.clocks[node] };
+        Duration::from_nanos(clock.true_time(Instant(timer.as_nanos() as u64)).0)
+    }
+    /// How long a timer lasts on the node with the slowest clock.
+    pub fn slow(&self, timer: Duration) -> Duration {
+        (0..self.clocks.len()).map(|n| self.lasts(n, timer)).max().unwrap_or(timer)
+    }
     /// Both directions open.
     pub fn connected(&self, a: usize, b: usize) -> bool {
         self.cut[a][b] == 0 && self.cut[b][a] == 0
@@ -103,9 +149,15 @@ impl Ground {
     pub fn rank(&self, node: usize, group: usize) -> (u8, u8) {
         (self.opts.groups[group].members[node].priority, self.opts.host[node])
     }
-    /// All Masters of a group.
+    /// Whether a node has another key than the others of a group: it is none of them.
+    pub fn stranger(&self, node: usize, group: usize) -> bool {
+        self.opts.groups[group].stranger == Some(node)
+    }
+    /// All Masters of a group, except a stranger.
     pub fn masters(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
-        (0..self.nodes.len()).filter(move |n| self.nodes[*n].alive && self.nodes[*n].vr[group].state == State::Master)
+        (0..self.nodes.len()).filter(move |n| {
+            self.nodes[*n].alive && self.nodes[*n].vr[group].state == State::Master && !self.stranger(*n, group)
+        })
     }
     /// Longest time that a member may wait without an advert: Master_Down_Interval from the longest interval of the group and its own
     /// priority, or its first wait.
@@ -113,7 +165,7 @@ impl Ground {
         let g = &self.opts.groups[group];
         let longest = g.members.iter().map(|m| m.interval).max().unwrap_or_default();
         let m = &g.members[node];
-        mdi(g.version, m.priority, longest).max(first_wait(g.version, m))
+        self.slow(mdi(g.version, m.priority, longest).max(first_wait(g.version, m)))
     }
 }
 
@@ -175,7 +227,7 @@ pub enum Fact {
         /// Where.
         node: usize,
     },
-    /// An undamaged advert is being handed to the World.
+    /// An undamaged advert is being handed to the World; a signed one is accepted by it.
     Heard {
         /// By whom.
         node: usize,
@@ -320,4 +372,21 @@ pub enum Fact {
         /// Which.
         node: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_at_the_first_true_time_that_shows_it() {
+        for ppm in [-200_000, -200, -1, 0, 1, 200, 200_000] {
+            let clock = Clock { uptime: 77, ppm };
+            for n in 0..1_000 {
+                let asked = Instant(1_000_000_000 + 7_777_777 * n);
+                let at = clock.true_time(asked);
+                assert!(clock.at(at) >= asked && clock.at(Instant(at.0 - 1)) < asked, "{ppm} {n}");
+            }
+        }
+    }
 }

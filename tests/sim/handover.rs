@@ -10,40 +10,28 @@ use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
 use kalived::effect::{Effect, GuardFx, NetFx, NetOp, SockFx};
 use kalived::event::{Errno, Event, GuardEv, NetEv, SockEv};
-use kalived::snapshot::{Encoded, InstanceShot, Snapshot};
-use kalived::time::{Now, Wall};
+use kalived::snapshot::{InstanceShot, Snapshot};
+use kalived::time::Now;
 use kalived::world::World;
-use std::ops::Deref;
 
 impl Sim {
     /// What is written again of a virtual router that did not change is what it would be now, but for what needs no snapshot: times of
-    /// adverts, counters, announcements.
+    /// adverts, counters, sequences, announcements.
     pub(crate) fn check_snapshot(&mut self, written: &Snapshot, world: &World, now: Now) {
         let lasting = |s: &Snapshot| -> Vec<InstanceShot> {
-            let of = |i: &Encoded| {
-                let InstanceShot { name, vrid, interface, v6, ifindex, state, since, priority, .. } = i.deref().clone();
-                let InstanceShot { master_interval, master, preempt_over, addrs, notified, piped, joining, .. } =
-                    i.deref().clone();
-                InstanceShot {
-                    name,
-                    vrid,
-                    interface,
-                    v6,
-                    ifindex,
-                    state,
-                    since,
-                    priority,
-                    master_interval,
-                    master,
-                    preempt_over,
-                    addrs,
-                    notified,
-                    piped,
-                    joining,
-                    ..InstanceShot::default()
-                }
+            let of = |i: &InstanceShot| InstanceShot {
+                master_down: None,
+                preempt_at: None,
+                last_armed: None,
+                announce: false,
+                stats: Vec::new(),
+                sequence: None,
+                armed_sequence: None,
+                marks: Vec::new(),
+                willing: false,
+                ..i.clone()
             };
-            s.instances.iter().map(of).collect()
+            s.instances.iter().map(|i| of(i)).collect()
         };
         let (written, is) = (lasting(written), lasting(&world.last_snapshot(now)));
         if written != is {
@@ -51,14 +39,9 @@ impl Sim {
         }
     }
 
-    fn clocks(&self, node: usize) -> Now {
-        let (n, now) = (&self.nodes[node], self.ground.now);
-        Now { mono: n.clock(now), wall: Wall(now.0.wrapping_add(n.wall)) }
-    }
-
     /// kill -9; what is needed to go on is kept.
     pub fn crash(&mut self, node: usize) {
-        let dead = self.nodes[node].clock(self.ground.now);
+        let dead = self.nodes[node].clock.at(self.ground.now);
         let running = self.nodes[node].process.is_some();
         self.end(node);
         if running {
@@ -79,7 +62,7 @@ impl Sim {
             self.clear_strangers(node);
         }
         if self.sabotage == Some(Sabotage::LateHeir) {
-            dead = Some(self.nodes[node].clock(self.ground.now));
+            dead = Some(self.nodes[node].clock.at(self.ground.now));
         }
         let world = self.born(self.variations[node].config(&self.ground.opts, node), true);
         self.start(node, world);
@@ -95,7 +78,7 @@ impl Sim {
         }
         // It handles received messages first.
         self.turn(node);
-        let now = self.clocks(node);
+        let now = self.nodes[node].clocks(self.ground.now);
         let Some(mut p) = self.nodes[node].process.take() else { return };
         p.world.handle(now, Event::Guard(GuardEv::Freeze), &mut p.fx);
         let effects: Vec<Effect> = p.fx.drain().collect();

@@ -24,7 +24,8 @@ impl Sim {
         let views = world.views();
         let dropped = views.iter().flat_map(|v| v.stats.rejected).sum();
         let states = views.iter().map(|v| (v.state, v.effective_priority, v.master, v.stats.advert_rcvd)).collect();
-        let effects = fx.iter().filter(|e| !matches!(e, Effect::Note(_))).count();
+        // A change of the filter by an earlier event, such as the begin of a reload, is requested with the next one, whatever that is.
+        let effects = fx.iter().filter(|e| !matches!(e, Effect::Note(_) | Effect::Filter(_))).count();
         // Refused adverts, too, show a second Master. The timer of its end only leads to a line in the log.
         let deadlines = world.deadlines().filter(|(_, due)| !matches!(due, Due::DualMaster(_))).collect();
         (Still { states, deadlines, effects }, dropped)

@@ -49,7 +49,7 @@ impl Sim {
     pub fn change(&mut self, class: Class, node: usize, begins: bool) {
         let now = self.ground.now;
         match class {
-            Class::Loss | Class::Delay | Class::Duplicate | Class::Reorder | Class::Corrupt => {}
+            Class::Loss | Class::Delay | Class::Duplicate | Class::Reorder | Class::Corrupt | Class::Forge => {}
             Class::Isolate => {
                 if core::mem::replace(&mut self.isolated[node], begins) != begins {
                     for other in (0..self.nodes.len()).filter(|o| *o != node) {
@@ -161,8 +161,10 @@ impl Sim {
             Class::WallStep => {
                 if begins {
                     let day = 86_400_000_000_000;
-                    let step = self.fault_rng(class, node).below(2 * day);
-                    self.nodes[node].wall = self.nodes[node].wall.wrapping_add(step).wrapping_sub(day);
+                    let any = self.fault_rng(class, node).below(2 * day);
+                    let step = self.wall_step(node, any);
+                    let n = &mut self.nodes[node];
+                    (n.set, n.wall) = (n.set + step, n.wall.wrapping_add_signed(step));
                 }
             }
             Class::SockLoss => {

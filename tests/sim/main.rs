@@ -4,12 +4,13 @@
 //! failure, the events, and the command that repeats it: `KALIVED_SEED=n cargo test --test sim one_seed -- --nocapture`
 //! (with `KALIVED_LOG=1` every log line, too). `KALIVED_FROM=n` starts at another seed.
 //!
-//! Read in this order: `rng`, `faults`, `options` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel` with `fib` and
-//! `filter`, `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; then `reload`, `handover`, `custody`, `routes`, `recording`. `sync`
+//! Read in this order: `rng`, `faults`, `options` with `auth` (what a seed draws), `ground` (what checkers know), `invariants`, `kernel`
+//! with `fib` and `filter`, `node`, `exec`, `scripts`, `net`, `run`, `turn`, `inject`; then `reload`, `handover`, `custody`, `routes`, `recording`. `sync`
 //! and `lvs` are simulators of their own, of sync groups and of virtual servers. All these have neither `sys` nor `daemon`, and make
 //! no system call. `os` runs the shipped loop and its services over a simulated ring, with random requests, between a guard and a
 //! helper, and with the shipped `World` as whole routers on one LAN. `docs/invariants.md` lists what is checked.
 
+mod auth;
 mod custody;
 mod exec;
 mod faults;
@@ -97,8 +98,8 @@ fn explain(seed: u64, v: &Violation) -> String {
             });
             let members = members.collect::<Vec<_>>().join("; ");
             format!(
-                "  VRID {} {:?} {:?} {:?} silent {} {:?}: {members}\n",
-                g.vrid, g.version, g.family, g.checksum, g.silent, g.unicast
+                "  VRID {} {:?} {:?} {:?} silent {} {:?} {:?} stranger {:?}: {members}\n",
+                g.vrid, g.version, g.family, g.checksum, g.silent, g.unicast, g.auth, g.stranger
             )
         })
         .collect();
@@ -194,6 +195,10 @@ fn canaries() {
         (Sabotage::RepeatFrames, Id::I11),
         (Sabotage::KeepArmed, Id::I5),
         (Sabotage::Stutter, Id::I5),
+        (Sabotage::SlowClock, Id::I5),
+        (Sabotage::SlowClock, Id::I8),
+        (Sabotage::FastClock, Id::I8),
+        (Sabotage::FastClock, Id::H1),
         (Sabotage::LateWakes, Id::I8),
         (Sabotage::EagerTimers, Id::I8),
         (Sabotage::TimersFirst, Id::I9),
@@ -232,6 +237,12 @@ fn canaries() {
     for (lie, what) in [(Sabotage::NoFilter, "F1"), (Sabotage::KeepFilter, "F2")] {
         let how = How { sabotage: Some(lie), ..How::default() };
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));
+        assert!(caught.is_some(), "nobody notices {lie:?}");
+    }
+    for lie in [Sabotage::RefuseSigned, Sabotage::AcceptForged] {
+        let how = How { sabotage: Some(lie), ..How::default() };
+        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "auth"));
+        println!("{lie:?}: noticed at seed {caught:?}");
         assert!(caught.is_some(), "nobody notices {lie:?}");
     }
     let how = How { sabotage: Some(Sabotage::ForgetCustody), ..How::default() };

@@ -3,6 +3,7 @@
 //! Read first: `faults.rs`. Faults of a packet are drawn for each packet, sender and class. Without faults each path has a constant delay
 //! and keeps the order.
 
+use crate::auth::Auth;
 use crate::faults::Class;
 use crate::ground::Fact;
 use crate::node::Completion;
@@ -29,6 +30,10 @@ pub struct Flight {
     pub dst: IpAddr,
     /// See `dst`.
     pub src: IpAddr,
+    /// With an Authentication Header.
+    pub ah: bool,
+    /// An attacker made it of an advert of this group.
+    pub forged: Option<usize>,
 }
 
 /// Constant delays of all paths: `[from][to]`, without and with `Class::Delay`.
@@ -68,9 +73,27 @@ pub fn transmit(sim: &mut Sim, from: usize, group: usize, advert: Advert, bytes:
         if hit(sim, Class::Reorder, from) {
             delay += extra(sim, Class::Reorder, from);
         }
-        let mut flight =
-            Flight { to, from, packet: bytes.clone(), truth: Some((group, advert)), dst: advert.dst, src: advert.src };
-        match sim.sabotage {
+        let auth = sim.ground.opts.groups[group].auth;
+        let packet = bytes.clone();
+        let mut flight = Flight {
+            to,
+            from,
+            packet,
+            truth: Some((group, advert)),
+            dst: advert.dst,
+            src: advert.src,
+            ah: auth == Auth::Ah,
+            forged: None,
+        };
+        if auth.signs(from) && !sim.ground.stranger(from, group) && !sim.ground.stranger(to, group) {
+            let (packet, forged) = crate::auth::sabotaged(sim.sabotage, bytes, crate::auth::forge(auth, bytes));
+            flight.packet = packet;
+            if hit(sim, Class::Forge, from) {
+                let forged = Flight { packet: forged, truth: None, forged: Some(group), ..flight.clone() };
+                sim.after(delay, Work::Deliver(forged));
+            }
+        }
+        match sim.sabotage.filter(|_| auth == Auth::None) {
             Some(Sabotage::LowerPriorities) if advert.priority > 0 => flight.packet = packet::with_priority(bytes, 1),
             Some(Sabotage::RaisePriorities) if advert.priority > 0 => flight.packet = packet::with_priority(bytes, 254),
             _ => {}
@@ -116,7 +139,7 @@ fn extra(sim: &mut Sim, class: Class, from: usize) -> Duration {
 pub fn deliver(sim: &mut Sim, f: Flight) {
     let node = &mut sim.nodes[f.to];
     let reached = node.kernel.link_ok() && (f.dst.is_multicast() || node.kernel.has(f.dst));
-    let heard = if reached { node.listener(f.dst) } else { None };
+    let heard = if reached { node.listener(f.dst, f.ah) } else { None };
     let (meta, bytes) = if f.dst.is_ipv6() {
         // The socket does not deliver the header; damage to it is visible in the ancillary data or not at all.
         let hop_limit = f.packet.get(7).copied();
@@ -130,7 +153,8 @@ pub fn deliver(sim: &mut Sim, f: Flight) {
         (RxMeta { src, dst: None, hop_limit: None }, f.packet.clone())
     };
     let truth = f.truth.map(|(group, advert)| (group, f.from, advert));
-    let taken = heard.is_some_and(|sock| sim.complete(f.to, Completion::Datagram { sock, meta, bytes, truth }));
+    let forged = f.forged;
+    let taken = heard.is_some_and(|sock| sim.complete(f.to, Completion::Datagram { sock, meta, bytes, truth, forged }));
     if let Some((group, _)) = f.truth.filter(|_| !taken) {
         sim.fact(Fact::Missed { from: f.from, to: f.to, group });
     }
@@ -144,4 +168,28 @@ pub fn announce(sim: &mut Sim, from: usize, addr: IpAddr, mac: [u8; 6]) {
     }
     let delay = Duration::from_nanos(1 + sim.nodes[from].rng.below(1000));
     sim.after(delay, Work::ClientHears { addr, mac });
+}
+
+impl Sim {
+    /// L-3 in its simplest form: a node that became Master after the end of the faults has the client's traffic once its second burst of
+    /// announcements is sent. (The first may cross that of another Master that yields a moment later.)
+    pub fn check_client(&mut self) {
+        let Some(healed) = self.ground.healed else { return };
+        for (i, group) in self.ground.opts.groups.iter().enumerate() {
+            let Some(master) = self.ground.masters(i).next() else { continue };
+            let since = self.ground.nodes[master].vr[i].since;
+            let told = since + group.members[master].interval * (crate::options::GARP_DELAY + 1);
+            if since <= healed || told > self.ground.now || group.stranger.is_some() {
+                continue;
+            }
+            let mac = crate::kernel::mac_of(master);
+            let listed =
+                group.vips.iter().enumerate().filter(|(v, _)| self.ground.lists(master, i, *v)).map(|(_, vip)| vip);
+            if let Some(vip) = listed.clone().find(|v| self.client.get(v) != Some(&mac)) {
+                let text =
+                    format!("group {i}: the client has {vip} at {:?}, Master is node {master}", self.client.get(vip));
+                return self.violate("L3".into(), text);
+            }
+        }
+    }
 }

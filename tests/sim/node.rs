@@ -3,6 +3,7 @@
 //!
 //! Read first: `kernel.rs`. A turn is in `turn.rs`, the execution of effects in `exec.rs`.
 
+use crate::ground::Clock;
 use crate::kernel::{Kernel, Msg};
 use crate::packet::Advert;
 use crate::rng::Rng;
@@ -13,7 +14,7 @@ use kalived::effect::{Effects, Packets, SockSpec};
 use kalived::event::{ChildEnd, Errno, FilterEv, ReqId, RxMeta, Signal};
 use kalived::id::{ChildKey, FifoKey, SockKey, VrKey};
 use kalived::snapshot::Snapshot;
-use kalived::time::Instant;
+use kalived::time::{Instant, Now, Wall};
 use kalived::world::World;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,6 +34,8 @@ pub enum Completion {
         bytes: Bytes,
         /// Group, sender, content.
         truth: Option<(usize, usize, Advert)>,
+        /// An attacker made it of an advert of this group.
+        forged: Option<usize>,
     },
     /// An armed advert left or failed.
     AdvertSent {
@@ -253,10 +256,12 @@ pub struct Node {
     pub born: Instant,
     /// Netlink work is done in order: earliest time for the next.
     pub netlink_free: Instant,
-    /// Monotonic clock less true time: hosts boot at different times, so their time grids do not coincide.
-    pub uptime: u64,
-    /// Wall clock less true time.
+    /// Monotonic clock.
+    pub clock: Clock,
+    /// Wall clock less what the monotonic clock has run; both have one rate.
     pub wall: u64,
+    /// By how much it was set in all.
+    pub set: i64,
     /// Notifications are being lost until the socket is read.
     pub overrun: bool,
     /// Some were lost, and that was not reported to the process yet.
@@ -311,24 +316,21 @@ impl Node {
             waiting: false,
         });
     }
-    /// The node's monotonic clock.
-    pub fn clock(&self, true_time: Instant) -> Instant {
-        Instant(true_time.0 + self.uptime)
-    }
-    /// The other way.
-    pub fn true_time(&self, clock: Instant) -> Instant {
-        Instant(clock.0.saturating_sub(self.uptime))
+    /// What its clocks show.
+    pub fn clocks(&self, true_time: Instant) -> Now {
+        let wall = Wall(self.clock.runs(true_time).wrapping_add(self.wall));
+        Now { mono: self.clock.at(true_time), wall }
     }
     /// A running process whose loop can run.
     pub fn runs(&self) -> bool {
         self.process.as_ref().is_some_and(|p| !p.paused && !p.stalled)
     }
-    /// The socket that receives packets to this address.
-    pub fn listener(&self, to: core::net::IpAddr) -> Option<SockKey> {
+    /// The socket that receives packets to this address; `ah`: those with an Authentication Header.
+    pub fn listener(&self, to: core::net::IpAddr, ah: bool) -> Option<SockKey> {
         let p = self.process.as_ref()?;
         // The kernel delivers a copy to each socket. Of two sockets, the older one stays open only until its farewell has left; the world
         // drops what it receives, so the model delivers to the newer one alone.
-        p.socks.iter().rfind(|(_, s)| s.address() == to && self.can_open(s)).map(|(k, _)| *k)
+        p.socks.iter().rfind(|(_, s)| s.address() == to && s.is_ah() == ah && self.can_open(s)).map(|(k, _)| *k)
     }
     /// Whether the interface that a socket is bound to is there.
     pub fn can_open(&self, spec: &SockSpec) -> bool {
@@ -348,7 +350,13 @@ mod tests {
         let mut inbox = Inbox::default();
         for i in 0..40u8 {
             let sock = key(1 + u64::from(i % 2));
-            assert!(inbox.push(Completion::Datagram { sock, meta, bytes: Bytes::from(vec![i]), truth: None }));
+            assert!(inbox.push(Completion::Datagram {
+                sock,
+                meta,
+                bytes: Bytes::from(vec![i]),
+                truth: None,
+                forged: None
+            }));
             inbox.push(Completion::Net(Msg::LinkDel(u32::from(i))));
         }
         let all = inbox.take(&mut rng);
@@ -368,7 +376,7 @@ mod tests {
         let sock = SockKey::from_bits(1 << 32).expect("a generation above 0");
         let meta = RxMeta { src: [10, 0, 0, 1].into(), dst: None, hop_limit: None };
         let mut inbox = Inbox::default();
-        let d = || Completion::Datagram { sock, meta, bytes: Bytes::new(), truth: None };
+        let d = || Completion::Datagram { sock, meta, bytes: Bytes::new(), truth: None, forged: None };
         assert!((0..SOCKET_QUEUE).all(|_| inbox.push(d())));
         assert!(!inbox.push(d()));
     }

@@ -1,8 +1,9 @@
 //! What a seed draws before its run: nodes, virtual routers, timing, faults. All of it is printed when a seed fails.
 //!
 //! Read first: `rng.rs`, `faults.rs`. Deliberately absent: configurations with which the RFC itself leads to two Masters (v2 with unequal
-//! intervals, unequal authentication, two owners), because no invariant could be checked.
+//! intervals, two owners), because no invariant could be checked.
 
+use crate::auth::Auth;
 use crate::faults::{Class, Rates};
 use crate::rng::Rng;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,6 +23,10 @@ const FAULTS: u64 = 3;
 const UNICAST: u64 = 0x45;
 const HIDDEN: u64 = 0x46;
 const VMAC: u64 = 0x47;
+const CLOCKS: u64 = 0x48;
+const AUTH: u64 = 0x49;
+/// Largest error of a clock, in millionths. A quartz that the time service corrects by its utmost (500) is rarely that wrong.
+const PPM: u64 = 200;
 
 /// One virtual router: the settings that are equal on all its members.
 #[derive(Clone, Debug)]
@@ -44,6 +49,10 @@ pub struct Group {
     pub unicast: Option<Unicast>,
     /// `use_vmac`.
     pub vmac: bool,
+    /// Authentication.
+    pub auth: Auth,
+    /// The node whose key is another one.
+    pub stranger: Option<usize>,
     /// By node.
     pub members: Vec<Member>,
 }
@@ -81,6 +90,8 @@ pub struct Options {
     pub nodes: usize,
     /// Host part of each node's address, which decides between equal priorities.
     pub host: Vec<u8>,
+    /// The error of each node's clocks, in millionths.
+    pub ppm: Vec<i32>,
     /// Virtual routers; every node is a member of each.
     pub groups: Vec<Group>,
     /// Faults.
@@ -141,22 +152,30 @@ impl Options {
             });
             let vmac = Rng::stream(seed, VMAC, i).permille(300);
             let hidden = Rng::stream(seed, HIDDEN, i).permille(300);
-            groups.push(Group { unicast, hidden, vmac, ..group(seed, i, first, unit_ms, &mut rng) });
+            let drawn = group(seed, i, first, unit_ms, &mut rng);
+            let mut own = Rng::stream(seed, AUTH, i);
+            let auth = Auth::draw(&mut own, drawn.version);
+            let stranger = own.permille(150).then(|| own.below(5) as usize).filter(|_| auth.tells_apart());
+            groups.push(Group { unicast, hidden, vmac, auth, stranger, ..drawn });
         }
         let chaos = Duration::from_millis(unit_ms * rng.range(40, 160));
         let nodes = without.nodes.unwrap_or(nodes).min(nodes);
         groups.truncate(without.groups.unwrap_or(usize::MAX));
         for g in &mut groups {
             g.members.truncate(nodes);
+            g.stranger = g.stranger.filter(|s| *s < nodes && nodes > 1);
         }
         host.truncate(nodes);
+        let mut clocks = Rng::stream(seed, CLOCKS, 0);
+        let exact = clocks.permille(250);
+        let ppm = (0..nodes).map(|_| if exact { 0 } else { clocks.range(0, 2 * PPM) as i32 - PPM as i32 }).collect();
         let checks = crate::scripts::Drawn::draw(&mut Rng::stream(seed, CHECKS, 0), unit_ms);
         let mut rates = crate::faults::draw(&mut Rng::stream(seed, FAULTS, 0), Duration::from_millis(unit_ms));
         for class in &without.classes {
             rates[*class as usize].present = false;
         }
         let checks = rates[Class::Script as usize].present.then_some(checks);
-        Options { seed, nodes, host, groups, rates, checks, wire, wake, netlink, chaos, chaos_events: 3000 }
+        Options { seed, nodes, host, ppm, groups, rates, checks, wire, wake, netlink, chaos, chaos_events: 3000 }
     }
 
     /// The node's own address of a family; the winner of a tie has the greater one.
@@ -211,6 +230,7 @@ impl Options {
             c.checksum = g.checksum;
             c.lower_prio_no_advert = g.silent;
             c.more.no_accept = g.hidden;
+            crate::auth::configure(g, node, &mut c);
             if let Some(u) = g.unicast {
                 let others = (0..self.nodes).filter(|n| u.itself || *n != node);
                 let peer = |n| Peer { addr: self.address(n, g.family), min_ttl: None, max_ttl: None };
@@ -300,7 +320,20 @@ fn group(seed: u64, index: u64, first: Option<Family>, unit_ms: u64, rng: &mut R
             Member { priority, interval, preempt, preempt_delay: if preempt { preempt_delay } else { Duration::ZERO } }
         })
         .collect();
-    Group { vrid, family, version, vips, checksum, silent, hidden: false, unicast: None, vmac: false, members }
+    Group {
+        vrid,
+        family,
+        version,
+        vips,
+        checksum,
+        silent,
+        hidden: false,
+        unicast: None,
+        vmac: false,
+        auth: Auth::None,
+        stranger: None,
+        members,
+    }
 }
 
 #[cfg(test)]

@@ -22,10 +22,13 @@ pub struct Advert {
     pub interval: Duration,
 }
 
-/// Offset of the VRRP message in an IP packet.
+/// Offset of the VRRP message in an IP packet, behind an Authentication Header where there is one.
 pub fn header_len(packet: &[u8]) -> Option<usize> {
     match packet.first()? >> 4 {
-        4 => Some(usize::from(packet[0] & 15) * 4),
+        4 => {
+            let ah = if *packet.get(9)? == 51 { crate::auth::HEADER } else { 0 };
+            Some(usize::from(packet[0] & 15) * 4 + ah)
+        }
         6 => Some(40),
         _ => None,
     }
@@ -35,7 +38,7 @@ pub fn header_len(packet: &[u8]) -> Option<usize> {
 pub fn advert(packet: &[u8]) -> Option<Advert> {
     let at = header_len(packet)?;
     let vrrp = packet.get(at..at + 8)?;
-    let (src, dst) = if at == 40 {
+    let (src, dst) = if packet[0] >> 4 == 6 {
         (IpAddr::V6(v6(&packet[8..24])?), IpAddr::V6(v6(&packet[24..40])?))
     } else {
         (IpAddr::V4(v4(&packet[12..16])?), IpAddr::V4(v4(&packet[16..20])?))
@@ -86,16 +89,22 @@ pub fn flip(bytes: &Bytes, bit: usize) -> Bytes {
 pub fn with_priority(packet: &Bytes, priority: u8) -> Bytes {
     let mut b = packet.to_vec();
     let Some(at) = header_len(&b) else { return packet.clone() };
-    let Some(vrrp) = b.get_mut(at..).filter(|v| v.len() >= 8) else { return packet.clone() };
-    // RFC 1624: HC' = ~(~HC + ~m + m') for the 16-bit word that holds priority and count.
-    let old = u16::from_be_bytes([vrrp[2], vrrp[3]]);
-    vrrp[2] = priority;
-    let new = u16::from_be_bytes([vrrp[2], vrrp[3]]);
-    let sum = u32::from(!u16::from_be_bytes([vrrp[6], vrrp[7]])) + u32::from(!old) + u32::from(new);
+    let Some(vrrp) = b.get(at..).filter(|v| v.len() >= 8) else { return packet.clone() };
+    let word = u16::from_be_bytes([priority, vrrp[3]]);
+    replace(&mut b, at + 2, word, Some(at + 6));
+    Bytes::from(b)
+}
+
+/// Replaces a 16-bit word, and changes the checksum that covers it.
+pub fn replace(b: &mut [u8], at: usize, new: u16, checksum: Option<usize>) {
+    // RFC 1624: HC' = ~(~HC + ~m + m').
+    let old = u16::from_be_bytes([b[at], b[at + 1]]);
+    b[at..at + 2].copy_from_slice(&new.to_be_bytes());
+    let Some(sum_at) = checksum else { return };
+    let sum = u32::from(!u16::from_be_bytes([b[sum_at], b[sum_at + 1]])) + u32::from(!old) + u32::from(new);
     let folded = (sum & 0xffff) + (sum >> 16);
     let folded = ((folded & 0xffff) + (folded >> 16)) as u16;
-    vrrp[6..8].copy_from_slice(&(!folded).to_be_bytes());
-    Bytes::from(b)
+    b[sum_at..sum_at + 2].copy_from_slice(&(!folded).to_be_bytes());
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Reloads: sometimes a node gets another configuration, in any state. On each node it may differ from the drawn one in its virtual
-//! routers, their priorities, and whether they list one more address.
+//! routers, their priorities, whether they list one more address, and the key that signs.
 //!
 //! Read first: `options.rs`, `turn.rs`. The ground has the configuration that the World reports as in force, so every other invariant uses
 //! that one. Checked here: a reload is complete within J, and then the World has the new configuration (L-5); one that changes nothing
 //! has no effect but a line in the log, and changes no deadline and no state. Deliberately absent: another interval or VRID, which
 //! `tests/vrrp/reload.rs` has.
 
+use crate::auth::{Auth, KEYS};
 use crate::faults::Class;
 use crate::ground::Fact;
 use crate::node::{Completion, Process};
@@ -30,6 +31,8 @@ pub struct Variation {
     pub priority: Vec<u8>,
     /// Whether it lists the group's last address too.
     pub spare: Vec<bool>,
+    /// The key of `auth_hmac` that signs.
+    pub key: Vec<u8>,
     /// The places in the file, which have no meaning.
     pub line: u32,
 }
@@ -39,7 +42,7 @@ impl Variation {
     pub fn drawn(opts: &Options, node: usize) -> Variation {
         let n = opts.groups.len();
         let priority = opts.groups.iter().map(|g| g.members[node].priority).collect();
-        Variation { present: vec![true; n], priority, spare: vec![false; n], line: 1 }
+        Variation { present: vec![true; n], priority, spare: vec![false; n], key: vec![KEYS[0]; n], line: 1 }
     }
 
     /// The whole file.
@@ -50,6 +53,9 @@ impl Variation {
             c.place.line = self.line;
             if !self.spare[i] {
                 c.vips.pop();
+            }
+            if let Some(hmac) = c.more.hmac.as_mut().filter(|h| h.keys.iter().any(|k| k.id == self.key[i])) {
+                hmac.active_key = Some(self.key[i]);
             }
             (c.more.routes, c.more.rules) = self.virtual_ones(i);
         }
@@ -120,10 +126,12 @@ impl Sim {
         let groups = self.ground.opts.groups.len() as u64;
         let mut v = self.variations[node].clone();
         let owner = |v: &Variation, g: usize| v.priority[g] == 255;
+        let signed: Vec<bool> = self.ground.opts.groups.iter().map(|g| matches!(g.auth, Auth::Hmac { .. })).collect();
         let rng = self.fault_rng(Class::Reload, node);
         v.line += 1 + rng.below(2) as u32;
         let g = rng.below(groups) as usize;
         match rng.below(6) {
+            0 | 5 if signed[g] => v.key[g] = rng.pick(&KEYS),
             0 => {}
             1 | 2 if !owner(&v, g) => v.priority[g] = rng.range(1, 254) as u8,
             3 => v.present[g] ^= true,

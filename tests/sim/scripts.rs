@@ -154,6 +154,8 @@ impl Sim {
         p.outside.programs.insert(child, Program { mode });
         let quick = self.unit() / 4;
         let patience = self.ground.opts.checks.unwrap_or_default().patience().as_nanos() as u64;
+        // By the node's clock.
+        let limit = self.ground.lasts(node, Duration::from_nanos(patience)).as_nanos() as u64;
         let rng = &mut self.programs_rng[node];
         let (wait, end) = match (check, mode) {
             // A hook: most end soon, some run so long that many changes wait.
@@ -161,7 +163,7 @@ impl Sim {
             (None, _) => (rng.range(1, quick), ChildEnd::Exited(0)),
             (_, Mode::Good) => (rng.range(1, quick.min(patience / 2)), ChildEnd::Exited(0)),
             (_, Mode::Fails) => (rng.range(1, quick.min(patience / 2)), ChildEnd::Exited(1)),
-            (_, Mode::Late) => (patience + rng.range(1, patience), ChildEnd::Exited(0)),
+            (_, Mode::Late) => (limit + rng.range(1, patience), ChildEnd::Exited(0)),
             (_, Mode::NoProcess) => (1, ChildEnd::NotStarted(Errno::EAGAIN)),
             (_, Mode::Hangs { .. }) => return,
         };
@@ -336,7 +338,8 @@ impl Sim {
             self.nodes[node].born = now;
         }
         // The run under way, the wait for the next one, and that one; where no process can be started, at least a second more.
-        let soon = drawn.interval * 2 + drawn.patience() + Duration::from_secs(1) + self.ground.lateness * 8;
+        let timers = drawn.interval * 2 + drawn.patience() + Duration::from_secs(1);
+        let soon = self.ground.lasts(node, timers) + self.ground.lateness * 8;
         for track in world.tracks() {
             let Some(check) = CHECKS.iter().position(|c| **c == *track.name) else { continue };
             let Check { mode, since } = self.checks[node][check];

@@ -113,6 +113,8 @@ pub struct Figures {
     pub transitions: u64,
     /// Hooks run and lines written about a state.
     pub told: u64,
+    /// Signed adverts that were accepted, that were refused as copies or outside the window, and an attacker's.
+    pub signed: [u64; 3],
     /// Additions of addresses that were to be filtered before.
     pub filtered: u64,
     /// State changes by old and new state.
@@ -135,6 +137,7 @@ impl Figures {
         self.transitions += o.transitions;
         self.told += o.told;
         self.filtered += o.filtered;
+        self.signed.iter_mut().zip(o.signed).for_each(|(a, b)| *a += b);
         for (a, b) in self.edges.iter_mut().flatten().zip(o.edges.as_flattened()) {
             *a += b;
         }
@@ -152,6 +155,11 @@ impl Figures {
             out,
             "  events {}, adverts {}, transitions {}, told {}, filtered {}; longest seed {} with {} events",
             self.events, self.adverts, self.transitions, self.told, self.filtered, self.longest.1, self.longest.0
+        );
+        let [accepted, refused, forged] = self.signed;
+        let _ = writeln!(
+            out,
+            "  signed adverts accepted {accepted}, copies or old ones refused {refused}, forged ones {forged}"
         );
         let edges = State::ALL.iter().flat_map(|a| State::ALL.iter().map(move |b| (*a, *b)));
         let edges = edges.map(|(a, b)| (a, b, self.edges[a as usize][b as usize])).filter(|e| e.2 > 0);

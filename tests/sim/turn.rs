@@ -2,15 +2,17 @@
 //!
 //! Read first: `run.rs`, and `src/daemon/mod.rs` for the original.
 
+use crate::auth::Auth;
 use crate::ground::Fact;
 use crate::kernel::Msg;
 use crate::node::Completion;
+use crate::packet::Advert;
 use crate::run::{Sabotage, Sim, Work};
 use core::time::Duration;
 use kalived::daemon::FIRE;
 use kalived::effect::{Effect, SockFx};
 use kalived::event::{AdvertEv, Errno, Event, GuardEv, HelperEv, NetEv, SockEv};
-use kalived::time::{Now, Wall};
+use kalived::time::Now;
 use kalived::vrrp::State;
 
 /// Time from one turn to the next while timers are left over.
@@ -25,7 +27,7 @@ impl Sim {
         let true_now = self.ground.now;
         let eager = if self.sabotage == Some(Sabotage::EagerTimers) { self.unit() / 2 } else { 0 };
         let n = &mut self.nodes[node];
-        let mut now = Now { mono: n.clock(true_now), wall: Wall(true_now.0.wrapping_add(n.wall)) };
+        let mut now = n.clocks(true_now);
         let Some(mut p) = n.process.take() else { return };
         let completions = p.inbox.take(&mut n.rng);
         n.last_turn = true_now;
@@ -44,12 +46,16 @@ impl Sim {
         for c in completions {
             let mut look = true;
             match c {
-                Completion::Datagram { sock, meta, bytes, truth } => {
+                Completion::Datagram { sock, meta, bytes, truth, forged } => {
                     // Its interface went in this very turn, and the socket with it.
                     let noise = truth.is_none().then(|| Sim::hold_still(&p.world, &p.fx));
                     let closed =
                         p.fx.iter().any(|e| matches!(e, Effect::Sock(SockFx::Close { sock: s }) if *s == sock));
-                    if let Some((group, from, advert)) = truth.filter(|_| !(closed && p.waiting)) {
+                    let heard = truth.filter(|_| !(closed && p.waiting));
+                    let auth = |t: &(usize, usize, Advert)| self.ground.opts.groups[t.0].auth;
+                    let judged = heard.filter(|t| auth(t) != Auth::None && !closed);
+                    let before = judged.map(|t| t.0).or(forged).map(|group| self.refusals(&p.world, group));
+                    if let Some((group, from, advert)) = heard.filter(|_| judged.is_none()) {
                         self.fact(match p.waiting {
                             true => Fact::Overheard { node, group, advert, from },
                             false => Fact::Heard { node, group, advert, from },
@@ -60,6 +66,13 @@ impl Sim {
                         Event::Sock(SockEv::Datagram { sock, meta, age: Duration::ZERO, bytes: &bytes }),
                         &mut p.fx,
                     );
+                    match (judged, forged, before) {
+                        (Some(truth), _, Some(before)) => self.judge(node, &p, now, truth, &bytes, before),
+                        (None, Some(group), Some(before)) if !closed => {
+                            self.judge_forged(node, &p.world, group, before);
+                        }
+                        _ => {}
+                    }
                     if let Some(before) = noise {
                         self.stood_still(node, &mut p.world, now, before, &mut p.fx);
                     }
@@ -74,7 +87,7 @@ impl Sim {
                             .find(|v| v.vr == vr)
                             .and_then(|v| self.ground.opts.group(v.vrid, v.family))
                     {
-                        let due = self.nodes[node].true_time(due);
+                        let due = self.nodes[node].clock.true_time(due);
                         self.fact(Fact::HeardLate { node, group, due });
                     }
                     p.world.handle(
@@ -167,7 +180,7 @@ impl Sim {
         }
         p.world.checkpoint();
         let effects: Vec<Effect> = p.fx.drain().collect();
-        let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].true_time(at));
+        let deadline = p.world.next_deadline().map(|(at, _)| self.nodes[node].clock.true_time(at));
         self.nodes[node].process = Some(p);
         self.apply(node, effects);
         if !waiting {

@@ -246,7 +246,8 @@ impl Instance {
         let now = cx.now;
         self.go(self.decide(input), Cause::None, None, cx);
         self.since = self.since_of(shot, now);
-        self.seal.resume(shot.sequence, shot.armed_sequence, shot.last_armed.map(Instant), &shot.marks);
+        let sequences = (shot.sequence, shot.armed_sequence);
+        self.seal.resume(sequences, shot.last_armed.map(Instant), &shot.marks, now.mono);
         if !self.owner() {
             self.priority = shot.priority.min(254);
         }

@@ -29,7 +29,7 @@ impl DualMaster {
         DualMaster { pairs: vec![vec![vec![Overlap::default(); n]; n]; g.opts.groups.len()], worst: Worst::default() }
     }
     fn bound(g: &Ground, group: usize, winner: usize, missed: u32) -> Duration {
-        g.opts.groups[group].members[winner].interval * (missed + 1) + g.delay + g.lateness * 2
+        g.lasts(winner, g.opts.groups[group].members[winner].interval * (missed + 1)) + g.delay + g.lateness * 2
     }
 }
 
@@ -56,6 +56,8 @@ impl Checker for DualMaster {
                         && w != l
                         && g.rank(w, group) > g.rank(l, group)
                         && g.connected(w, l)
+                        && !g.stranger(w, group)
+                        && !g.stranger(l, group)
                         && [w, l].iter().all(|n| g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Master);
                     if !both {
                         if let Some(since) = o.since.take() {

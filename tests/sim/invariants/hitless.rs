@@ -71,7 +71,7 @@ impl Checker for Hitless {
                 if *whose != node || *crash || !liveness::settles(g, group) {
                     return Ok(());
                 }
-                let interval = g.opts.groups[group].members[node].interval;
+                let interval = g.lasts(node, g.opts.groups[group].members[node].interval);
                 let gap = before.map_or(interval, |t| g.now.since(t));
                 self.worst.add(gap, interval);
                 if how == How::Now || gap > interval + GRAIN || gap + GRAIN < interval {
@@ -81,7 +81,7 @@ impl Checker for Hitless {
             Fact::Tick => {
                 let Some((node, false, _)) = self.watch else { return Ok(()) };
                 for (group, last) in self.last[node].iter().enumerate() {
-                    let interval = g.opts.groups[group].members[node].interval;
+                    let interval = g.lasts(node, g.opts.groups[group].members[node].interval);
                     let silent = last.map_or(Duration::ZERO, |t| g.now.since(t));
                     let master = g.nodes[node].vr[group].state == State::Master;
                     if master && silent > interval + GRAIN && liveness::settles(g, group) {

@@ -82,7 +82,10 @@ impl Checker for Inversion {
             let best_master = g.masters(group).max_by_key(|n| g.rank(*n, group));
             let best_backup = (0..g.nodes.len())
                 .filter(|n| {
-                    g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Backup && members[*n].preempt
+                    !g.stranger(*n, group)
+                        && g.nodes[*n].healthy()
+                        && g.nodes[*n].vr[group].state == State::Backup
+                        && members[*n].preempt
                 })
                 .max_by_key(|n| g.rank(*n, group));
             let pair = match (rest, best_master, best_backup) {
@@ -100,8 +103,7 @@ impl Checker for Inversion {
             let Some((start, m, b)) = pair else { continue };
             let longest = members.iter().map(|m| m.interval).max().unwrap_or_default();
             let bound = g.longest_mdi(b, group)
-                + members[b].preempt_delay
-                + longest * (self.missed[group] + 1)
+                + g.slow(members[b].preempt_delay + longest * (self.missed[group] + 1))
                 + IMMINENT
                 + g.delay
                 + g.lateness * 2;

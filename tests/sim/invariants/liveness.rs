@@ -23,11 +23,11 @@ pub fn bounds(g: &Ground) -> (Duration, Duration) {
     let (mut first, mut rest) = (Duration::ZERO, Duration::ZERO);
     for (i, group) in g.opts.groups.iter().enumerate() {
         let longest = group.members.iter().map(|m| m.interval).max().unwrap_or_default();
-        let slack = longest + (g.delay + g.lateness * 2) * 2;
+        let slack = g.slow(longest) + (g.delay + g.lateness * 2) * 2;
         let mdi = (0..g.nodes.len()).map(|n| g.longest_mdi(n, i)).max().unwrap_or_default();
         let delay = group.members.iter().map(|m| m.preempt_delay).max().unwrap_or_default();
         first = first.max(SETTLE + mdi + slack);
-        rest = rest.max(SETTLE + mdi + slack + mdi + delay + slack);
+        rest = rest.max(SETTLE + mdi + slack + mdi + g.slow(delay) + slack);
     }
     (first, rest)
 }
@@ -88,9 +88,10 @@ impl Checker for Election {
                     return Err(format!("group {group}: {count} Masters {since:?} after the healing"));
                 }
                 let members = &g.opts.groups[group].members;
-                let best = members.iter().map(|m| m.priority).max();
+                let peers = members.iter().enumerate().filter(|(n, _)| !g.stranger(*n, group)).map(|(_, m)| m);
+                let best = peers.clone().map(|m| m.priority).max();
                 let master = g.masters(group).next().map(|n| members[n].priority);
-                if members.iter().all(|m| m.preempt) && master != best {
+                if peers.clone().all(|m| m.preempt) && master != best {
                     return Err(format!("group {group}: Master has priority {master:?}, best is {best:?}"));
                 }
             }
@@ -132,11 +133,16 @@ impl Checker for Farewell {
                 let spec = &g.opts.groups[group];
                 let longest = spec.members.iter().map(|m| m.interval).max().unwrap_or_default();
                 let least = (0..g.nodes.len())
-                    .filter(|n| *n != node && g.nodes[*n].healthy() && g.nodes[*n].vr[group].state == State::Backup)
+                    .filter(|n| {
+                        *n != node
+                            && !g.stranger(*n, group)
+                            && g.nodes[*n].healthy()
+                            && g.nodes[*n].vr[group].state == State::Backup
+                    })
                     .map(|n| skew(spec.version, spec.members[n].priority, longest))
                     .min();
                 if let Some(least) = least {
-                    self.until.push((group, g.now, g.now + g.delay + least + g.lateness * 2));
+                    self.until.push((group, g.now, g.now + g.delay + g.slow(least) + g.lateness * 2));
                 }
             }
             Fact::Ended { node } if self.stopping == Some(node) => {

@@ -2,7 +2,8 @@
 //!
 //! Read first: `docs/invariants.md`, `ground.rs`. A checker receives facts and the true state and returns the text of a violation. Its
 //! bounds are checked only in windows without a fault: the `touched` times in the ground are the times of the last fault of a node, or of
-//! the path between two. J is `Ground::lateness`, D `Ground::delay`, I an advert interval.
+//! the path between two. J is `Ground::lateness`, D `Ground::delay`, I an advert interval. A timer lasts as
+//! long as by the clock of its node (`Ground::lasts`); where a bound has timers of several nodes, by the slowest of their clocks.
 
 mod announce;
 mod dual_master;

@@ -7,7 +7,7 @@
 //! The rule is checked in every turn, not only in the first one after a pause.
 
 use super::announce::RETRY;
-use super::{Checker, Id, Worst};
+use super::{Checker, GRAIN, Id, Worst};
 use crate::ground::{Fact, Ground, How};
 use core::time::Duration;
 use kalived::time::Instant;
@@ -122,7 +122,7 @@ impl Checker for Pause {
             Fact::Touched | Fact::Tick => return self.compare(g),
             Fact::HeardLate { node, group, due } => {
                 let vr = &g.nodes[node].vr[group];
-                let silent = g.opts.groups[group].members[node].interval * 3;
+                let silent = g.lasts(node, g.opts.groups[group].members[node].interval * 3) + GRAIN;
                 self.turn[node][group].stood_still |=
                     vr.state == State::Master && due > vr.since && g.now.since(due) >= silent;
             }

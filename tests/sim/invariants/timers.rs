@@ -2,7 +2,7 @@
 //!
 //! The checker has a second implementation of that timer, from the text of the RFC: it is set to MDI on becoming Backup and on every
 //! acceptable advert (v3: with the interval that it carries), to Skew on priority 0, and not changed by a lower priority if the router
-//! preempts. MDI = 3 * MAI + Skew, exact to the nanosecond; after a start or a fault `nopreempt` waits longer. With `preempt_delay`, lower
+//! preempts. MDI = 3 * MAI + Skew, by the node's clock exact to the nanosecond; after a start or a fault `nopreempt` waits longer. With `preempt_delay`, lower
 //! adverts are accepted for that time from the first one on.
 //!
 //! A change of the priority moves it by the difference of the Skew_Times.
@@ -55,7 +55,7 @@ impl TimersHold {
             if spec.version == Version::V3 {
                 m.mai = advert.interval;
             }
-            m.deadline = Some(g.now + mdi(spec.version, me.priority, m.mai));
+            m.deadline = Some(g.due(node, g.now, mdi(spec.version, me.priority, m.mai)));
         };
         match g.nodes[node].vr[group].state {
             State::Master if !m.yields => {
@@ -68,7 +68,7 @@ impl TimersHold {
             }
             State::Backup if m.inherits && advert.priority < me.priority => m.deadline = None,
             State::Backup | State::Master => match advert.priority {
-                0 => m.deadline = Some(g.now + skew(spec.version, me.priority, m.mai)),
+                0 => m.deadline = Some(g.due(node, g.now, skew(spec.version, me.priority, m.mai))),
                 p if p >= me.priority => {
                     m.inherits = false;
                     (m.delay_from, m.delay_over) = (None, false);
@@ -147,7 +147,7 @@ impl Checker for TimersHold {
                     (State::Init, State::Backup) if m.inherits => m.mai = me.interval,
                     (_, State::Backup) => {
                         m.mai = me.interval;
-                        m.deadline = Some(g.now + first_wait(spec.version, me));
+                        m.deadline = Some(g.due(node, g.now, first_wait(spec.version, me)));
                         (m.delay_from, m.delay_over) = (None, false);
                     }
                     _ => {}
@@ -159,7 +159,8 @@ impl Checker for TimersHold {
             Fact::Altered { node, group, from } => {
                 let spec = &g.opts.groups[group];
                 let m = &mut self.model[node][group];
-                let (old, new) = [from, spec.members[node].priority].map(|p| skew(spec.version, p, m.mai)).into();
+                let (old, new) =
+                    [from, spec.members[node].priority].map(|p| g.lasts(node, skew(spec.version, p, m.mai))).into();
                 // The running timer moves by the difference of the Skew_Times.
                 m.deadline = m.deadline.map(|at| ((at + new) - old).max(g.now));
             }
@@ -167,7 +168,7 @@ impl Checker for TimersHold {
                 for (group, m) in self.model[node].iter_mut().enumerate() {
                     (m.yields, m.overheard) = (false, false);
                     let delay = g.opts.groups[group].members[node].preempt_delay;
-                    m.delay_over |= m.delay_from.is_some_and(|t| g.now >= t + delay);
+                    m.delay_over |= m.delay_from.is_some_and(|t| g.now >= g.due(node, t, delay));
                 }
                 return self.late(g, node);
             }

@@ -70,7 +70,8 @@ impl Transmission {
         }
         // After a fault the next advert is due within one interval of it, as after the last advert.
         let from = t.last.unwrap_or(vr.since).max(vr.since).max(n.touched);
-        let (lasts, bound) = (g.now.since(from), g.opts.groups[group].members[node].interval + g.lateness);
+        let interval = g.lasts(node, g.opts.groups[group].members[node].interval);
+        let (lasts, bound) = (g.now.since(from), interval + g.lateness);
         self.worst.add(lasts, bound);
         if lasts > bound {
             return Err(format!("node {node}, group {group}: Master, but silent for {lasts:?}, bound {bound:?}"));
@@ -112,7 +113,7 @@ impl Checker for Transmission {
             Fact::Emitted { node, group, advert, how } => {
                 let vr = &g.nodes[node].vr[group];
                 let leaving = vr.left_master == Some(g.now);
-                let interval = g.opts.groups[group].members[node].interval;
+                let interval = g.lasts(node, g.opts.groups[group].members[node].interval);
                 // In any state of its successor. A successor that leaves Master repeats its farewell after the last of them.
                 if how == How::Left && vr.state != State::Master {
                     return Ok(());
@@ -153,7 +154,7 @@ impl Checker for Transmission {
                 }
                 let elapsed = g.now.since(t.from.unwrap_or(vr.since));
                 let per = |d: Duration| (elapsed.as_nanos() / d.as_nanos().max(1)) as u64;
-                let answers = t.heard.min(per(ANSWER_GAP) + 1);
+                let answers = t.heard.min(per(g.lasts(node, ANSWER_GAP)) + 1);
                 let most = per(interval) + 2 + answers + t.credit + t.burst;
                 if t.sent > most {
                     return Err(format!(
