@@ -212,7 +212,9 @@ impl Virtual {
     }
     /// A server of it in messages.
     pub fn destination_name(&self, key: &DestinationKey) -> String {
-        format!("[{}]:{}:{}", key.addr, self.protocol, key.port)
+        // As keepalived, and as in the table: packets with a mark go to any port, which only NAT changes.
+        let any = matches!(self.cfg.service, Service::Mark(_)) && self.forward(key) != Forward::Nat;
+        format!("[{}]:{}:{}", key.addr, self.protocol, if any { 0 } else { key.port })
     }
 }
 

@@ -144,15 +144,20 @@ impl Mail {
         self.queue(subject, body, cx);
     }
 
-    /// Mails that a server is up or down; `why`: the reason in the text.
-    pub fn tell_server(&mut self, who: &Subject, what: What, why: &str, cx: &mut Cx<'_>) {
+    /// Mails that a server is up or down. The text is `first`, as keepalived has it, and below it why a server is down; without `first` it
+    /// is the reason.
+    pub fn tell_server(&mut self, who: &Subject, what: What, first: Option<&str>, why: &str, cx: &mut Cx<'_>) {
         let Some(s) = &self.settings else { return };
         let name = match who {
             Subject::RealServer { server, of } => format!("Realserver {server} of virtual server {of}"),
             who => format!("Virtualserver {}", who.name()),
         };
         let subject = format!("[{}] {name} - {}", s.router, what.word());
-        self.queue(subject, format!("=> {why} <=").into(), cx);
+        let text = match first {
+            Some(first) if what == What::Down => format!("=> {first} <=\nCause: {why}"),
+            first => format!("=> {} <=", first.unwrap_or(why)),
+        };
+        self.queue(subject, text.into(), cx);
     }
 
     fn queue(&mut self, subject: String, body: Cow<'static, str>, cx: &mut Cx<'_>) {

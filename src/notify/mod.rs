@@ -47,6 +47,8 @@ pub struct ServerTold {
     pub scripts: Notify,
     /// Whether the change is mailed.
     pub mailed: bool,
+    /// The first line of the mail, if that is not the reason.
+    pub letter: Option<String>,
     /// The reason, as text.
     pub cause: String,
 }
@@ -205,11 +207,11 @@ impl Notifier {
             return;
         }
         self.seq = next(self.seq, cx.now);
-        let ServerTold { who, up, scripts, mailed, cause } = told;
+        let ServerTold { who, up, scripts, mailed, letter, cause } = told;
         let what = if up { What::Up } else { What::Down };
         self.fifos.tell(&who, Some(what), &fifo::line(&who, what.word(), 0), cx);
         if mailed {
-            self.mail.tell_server(&who, what, &cause, cx);
+            self.mail.tell_server(&who, what, letter.as_deref(), &cause, cx);
         }
         if scripts != Notify::default() {
             self.hooks.set(&who, &scripts, cx);

@@ -9,7 +9,7 @@ use crate::config::model::vrrp::Notify;
 use crate::effect::Effects;
 use crate::event::{ChildEnd, LvsEv};
 use crate::filter::marking;
-use crate::id::{CheckId, ConnKey, RsKey, WatchKey};
+use crate::id::{CheckId, ConnKey, WatchKey};
 use crate::lvs::check::{CheckOut, Cx as CheckCx};
 use crate::lvs::director::Cx as LvsCx;
 use crate::lvs::farm::{Happened, Told};
@@ -51,7 +51,7 @@ impl World {
         let config = matches!(event, LvsEv::Config(_));
         let base = &self.base;
         let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_event(event, base, cx));
-        self.after_lvs(now, happened, fx);
+        self.after_lvs(now, happened, None, fx);
         if config {
             self.give_checks(now, fx);
             if let Some(marks) = self.lvs.take_marks() {
@@ -77,7 +77,7 @@ impl World {
             }
             let standing = self.checks.standing(server);
             let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_standing(server, standing, cx));
-            self.after_lvs(now, happened, fx);
+            self.after_lvs(now, happened, None, fx);
         }
         if self.lvs.is_read() && !core::mem::replace(&mut self.checking, true) {
             lvs!(self, now, fx, |lvs, cx| lvs.resume_quorum(cx));
@@ -108,7 +108,7 @@ impl World {
         let turn = lvs!(self, now, fx, |lvs, cx| lvs.on_due(cx));
         if turn && self.phase == Phase::Running {
             let told = self.lvs.take_told();
-            self.after_lvs(now, told, fx);
+            self.after_lvs(now, told, None, fx);
             self.give_checks(now, fx);
             lvs!(self, now, fx, |lvs, cx| lvs.go_on(cx));
         }
@@ -156,16 +156,13 @@ impl World {
 
     // Checks changed: whether the server does is what all of its checks come to.
     fn after_checks(&mut self, now: Now, out: Vec<CheckOut>, fx: &mut Effects) {
-        for CheckOut { server, words, .. } in out {
-            self.judge(now, server, &words, fx);
+        for CheckOut { server, check, up, words, .. } in out {
+            let letter = up.and_then(|up| self.checks.letter(check, up));
+            let standing = self.checks.standing(server);
+            self.written.verdicts_changed = true;
+            let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_result(server, standing, &words, cx));
+            self.after_lvs(now, happened, letter.as_deref(), fx);
         }
-    }
-
-    fn judge(&mut self, now: Now, server: RsKey, words: &str, fx: &mut Effects) {
-        let standing = self.checks.standing(server);
-        self.written.verdicts_changed = true;
-        let happened = lvs!(self, now, fx, |lvs, cx| lvs.on_result(server, standing, words, cx));
-        self.after_lvs(now, happened, fx);
     }
 
     /// The end of a turn: begins to read a configuration that was offered once its virtual routers run, and requests changes of the table.
@@ -226,7 +223,7 @@ impl World {
         let more = &self.base.global.more;
         let happened = lvs!(self, now, fx, |lvs, cx| lvs.stop(more, cx));
         self.marking.release(&mut self.timers);
-        self.after_lvs(now, happened, fx);
+        self.after_lvs(now, happened, Some("Shutting down"), fx);
     }
 
     /// Ends all checks: the process ends, or another one takes over.
@@ -236,23 +233,25 @@ impl World {
         }
     }
 
-    fn after_lvs(&mut self, now: Now, happened: Vec<Happened>, fx: &mut Effects) {
+    // `letter`: what a letter about a real server says first; without one it says the cause.
+    fn after_lvs(&mut self, now: Now, happened: Vec<Happened>, letter: Option<&str>, fx: &mut Effects) {
         for h in happened {
             match h {
                 Happened::Note(note) => fx.note(note),
-                Happened::Told(told) => self.tell_server(now, *told, fx),
+                Happened::Told(told) => self.tell_server(now, *told, letter, fx),
             }
         }
     }
 
     // As keepalived, mail is sent for real servers unless the file forbids it, and for virtual servers only if the file asks for it.
-    fn tell_server(&mut self, now: Now, told: Told, fx: &mut Effects) {
+    fn tell_server(&mut self, now: Now, told: Told, letter: Option<&str>, fx: &mut Effects) {
         let more = &self.base.global.more;
         let real = matches!(told.who, Subject::RealServer { .. });
         let mailed = told.mailed.or(more.smtp_alert_checker).or(more.smtp_alert).unwrap_or(real);
         let [master, backup] = told.scripts;
         let scripts = Notify { master, backup, ..Notify::default() };
-        let told = ServerTold { who: told.who, up: told.up, scripts, mailed, cause: told.cause };
+        let letter = letter.filter(|_| real).map(str::to_owned);
+        let told = ServerTold { who: told.who, up: told.up, scripts, mailed, letter, cause: told.cause };
         notify!(self, now, fx, |n, cx| n.tell_server(told, cx));
     }
 }

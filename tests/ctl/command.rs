@@ -188,3 +188,18 @@ fn outputs_replace_a_file_and_follow_no_link() {
         assert_eq!(std::fs::read(&victim).unwrap(), b"victim");
     }
 }
+
+/// LVS-603: keepalived's genhash ends with 0 there, and says so on standard output, where the digest is expected.
+#[test]
+fn genhash_against_a_port_that_refuses_fails_and_prints_no_digest() {
+    // The port is taken on another address, so that nobody gets it for all addresses meanwhile.
+    let taken = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for tls in [&[][..], &["-S"]] {
+        let mut c = Command::new(env!("CARGO_BIN_EXE_kalived"));
+        c.args(["genhash", "-s", "127.0.0.3", "-p", &port, "-u", "/", "-t", "20"]).args(tls);
+        let (code, out, err) = texts(&c.output().unwrap());
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+        assert!(err.to_lowercase().contains("refused"), "{err}");
+    }
+}

@@ -62,7 +62,7 @@ pub fn sorted(mut lines: Vec<String>) -> Vec<String> {
 }
 
 /// Debian's keepalived, its checkers too.
-fn keepalived(lab: &Lab, host: &Host, text: &str) -> (Owned, std::path::PathBuf) {
+pub fn keepalived(lab: &Lab, host: &Host, text: &str) -> (Owned, std::path::PathBuf) {
     let conf = lab.path("keepalived.conf");
     std::fs::write(&conf, text).expect("the lab's directory is writable");
     let pid = lab.path("keepalived.pid");
@@ -81,7 +81,7 @@ fn keepalived(lab: &Lab, host: &Host, text: &str) -> (Owned, std::path::PathBuf)
     (Owned(child), conf)
 }
 
-fn end(mut daemon: Owned) {
+pub fn end(mut daemon: Owned) {
     let pid = daemon.0.id().to_string();
     std::process::Command::new("kill").arg(&pid).status().expect("kill runs");
     until("keepalived to end", || daemon.0.try_wait().expect("it is our child"));

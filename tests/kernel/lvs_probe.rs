@@ -15,7 +15,7 @@ fn probed(own: &str) -> String {
     };
     let by_mark = |n: u32| {
         format!(
-            "virtual_server fwmark {n} {{\n  lb_algo rr\n  lb_kind NAT\n  protocol TCP\n  real_server 198.18.0.{n} 80 {{\n  }}\n}}\n"
+            "virtual_server fwmark {n} {{\n  lb_algo rr\n  lb_kind NAT\n  real_server 198.18.0.{n} 80 {{\n  }}\n}}\n"
         )
     };
     format!(

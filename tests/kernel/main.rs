@@ -20,6 +20,7 @@ mod life;
 mod local_users;
 mod lvs;
 mod lvs_probe;
+mod lvs_told;
 mod marking;
 mod namespace;
 mod own_addresses;

@@ -24,7 +24,7 @@ use kalived::world::World;
 const S: Duration = Duration::from_secs(1);
 
 /// 10.0.0.11 and 10.0.0.12 behind 10.9.9.9:80, each with a TCP_CHECK every 2 s, one retry after 1 s.
-fn web() -> VirtualServer {
+pub fn web() -> VirtualServer {
     let real = |host: u8| RealServer {
         addr: [10, 0, 0, host].into(),
         port: 80,
@@ -54,7 +54,12 @@ impl Bench {
         self.serve_groups(&[], servers, there)
     }
 
-    fn serve_groups(&mut self, groups: &[ServerGroup], servers: &[VirtualServer], there: &[Message]) -> Vec<String> {
+    pub fn serve_groups(
+        &mut self,
+        groups: &[ServerGroup],
+        servers: &[VirtualServer],
+        there: &[Message],
+    ) -> Vec<String> {
         let mut changed = Vec::new();
         for _ in 0..100 {
             let (lvs, rest): (Vec<_>, Vec<_>) =
@@ -97,7 +102,7 @@ impl Bench {
         panic!("no end of requests: {changed:?}");
     }
 
-    fn offered(&mut self) {
+    pub fn offered(&mut self) {
         self.event(Event::Lvs(LvsEv::Offered));
     }
 

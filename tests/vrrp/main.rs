@@ -19,6 +19,7 @@ mod handover;
 mod kernel_state;
 mod life;
 mod lvs;
+mod lvs_told;
 mod mail;
 mod native;
 mod noise;

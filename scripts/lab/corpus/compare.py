@@ -133,6 +133,9 @@ class Pair:
             self.add("exit code", f"keepalived {a['exit']}, kalived {b['exit']}")
         self.host("", a["before"], a["after"], b["before"], b["after"])
         self.host("after the stop: ", a["before"], a["left"], b["before"], b["left"])
+        for when in a.get("tables", ()):
+            lines = [collections.Counter(x["tables"].get(when, "").splitlines()) for x in (a, b)]
+            self.counters(f"ipvs {when}", *lines)
         self.wire()
         return self.found
 

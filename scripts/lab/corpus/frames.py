@@ -144,7 +144,7 @@ class Capture:
             sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
             opened.append(sock)
             while not self._end:
-                if not select.select([sock], [], [], 0.1)[0]:
+                if not select.select([sock], [], [], 0.5)[0]:
                     continue
                 frame, (interface, _, kind, _, _) = sock.recvfrom(65535)
                 if kind != socket.PACKET_OUTGOING and len(self.seen) < 200_000:

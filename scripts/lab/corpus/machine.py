@@ -22,7 +22,7 @@ MODULES = ["veth", "bridge", "macvlan", "dummy", "overlay", "crc32c_generic", "n
            "nft_dup_netdev", "nft_counter", "nf_conntrack", "ip_vs", *("ip_vs_" + s for s in (
                "rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh ftp pe_sip").split()), "ip_tunnel", "ipip", "ip_gre", "fou", "ipvlan", "vrf"]
 PROGRAMS = ("bash dash ip nft nsenter unshare setpriv mount umount chroot hostname env sleep true cat grep ls mkdir "
-            "realpath ipvsadm keepalived").split()
+            "false realpath ipvsadm keepalived").split()
 MARK = "corpus-result "
 
 
@@ -66,6 +66,8 @@ def image(kernel, kalived, folder, names, arguments):
     for path in [os.path.join(vm.ROOT, "scripts/corpus-run"), os.path.join(vm.ROOT, "scripts/lab/box.sh"), *glob.glob(f"{vm.ROOT}/scripts/lab/*.py"),
                  *glob.glob(f"{vm.ROOT}/scripts/lab/corpus/*.py")]:
         made.copy(path, "/lab/" + os.path.relpath(path, vm.ROOT))
+    for path in glob.glob(f"{vm.ROOT}/tests/ring/*.der"):
+        made.copy(path, "/lab/" + os.path.relpath(path, vm.ROOT))
     compiled(made)
     made.program(kalived, "/lab/kalived")
     for path in glob.glob(f"{folder}/*.tsv") + [f"{folder}/{name}.conf" for name in names]:
@@ -81,17 +83,15 @@ exit 0
     return made
 
 
-def results(kalived, folder, names, arguments, seconds, memory=2048, mips=1000):
-    """Boots it; (name, pair) of each file as it comes, other lines to standard error."""
+def results(kalived, folder, names, arguments, seconds, each, memory=2048, mips=1000):
+    """Boots it; `each` gets name and pair of each file as it comes, standard error the other lines."""
     kernel = vm.Kernel()
-    found = []
 
     def line(text):
         if text.startswith(MARK):
             name, pair = json.loads(zlib.decompress(base64.b64decode(text[len(MARK):])))
-            found.append((name, pair))
+            each(name, pair)
         else:
             print(text, file=sys.stderr, flush=True)
 
     vm.boot(kernel, image(kernel, kalived, folder, names, arguments), memory, mips, seconds, each_line=line)
-    return found

@@ -33,6 +33,12 @@ class Node:
             yield from line.walk()
 
 
+#: What answers a check: the protocol of the server. A TCP_CHECK is content with any of them.
+SERVERS = {"TCP_CHECK": "tcp", "HTTP_GET": "http", "SSL_GET": "tls", "SMTP_CHECK": "smtp", "UDP_CHECK": "udp", "DNS_CHECK": "udp"}
+#: keepalived's defaults of a check, and the longest that is waited for one, in seconds.
+DELAY, TIMEOUT, RETRY, LONGEST = 60.0, 5.0, 3, 400.0
+
+
 def split(text):
     """The words of a line, quotes taken away; a stray quote is a character."""
     try:
@@ -73,6 +79,19 @@ def valid_name(name):
     return 0 < len(name) < 16 and not re.search(r"[/\s:]", name) and name not in (".", "..", "lo")
 
 
+def word(node, name, default):
+    """The value of a line of a block."""
+    return next((n.words[1] for n in node.lines if n.name == name and len(n.words) > 1), default)
+
+
+def number(node, name, default):
+    """The same, as a number."""
+    try:
+        return float(word(node, name, default))
+    except ValueError:
+        return default
+
+
 class Needs:
     """Lists and dictionaries of plain values, so that it passes through JSON."""
 
@@ -84,9 +103,15 @@ class Needs:
         self.programs, self.users, self.processes, self.files = [], [], [], []
         self.namespaces = []
         self.instances = []
+        self.servers = []  # [address, port, protocol]: what the checks of real servers connect to
+        self.check_programs = []  # those of MISC_CHECK
+        self.verdict = 0.0  # seconds until every check must have given a new verdict, its retries included
         root = tree(dump)
         self._all_lines(root)
         self._instances(root)
+        for node in root.lines:
+            if node.name == "virtual_server":
+                self._checks(node)
         if not root.lines:
             self._text(text)
 
@@ -157,6 +182,26 @@ class Needs:
                     for peer in line.lines:
                         if address(peer.name):
                             self.peers.setdefault(at, []).append(str(address(peer.name).ip))
+
+    def _checks(self, service):
+        """Where the checks of a virtual server connect to, and how long a verdict takes."""
+        delay = number(service, "delay_loop", DELAY)
+        for server in (n for n in service.lines if n.name == "real_server" and len(n.words) > 1):
+            port = (server.words[2:3] or service.words[2:3])[0]
+            for check in (n for n in server.lines if n.name in SERVERS or n.name == "MISC_CHECK"):
+                own = number(check, "delay_loop", number(server, "delay_loop", delay))
+                one = max(number(check, "connect_timeout", TIMEOUT), number(check, "misc_timeout", 0)) + number(check, "delay_before_retry", own)
+                pages = sum(n.name == "url" for n in check.lines)
+                # The first look comes within the warm-up; each page may come an interval after the one before.
+                took = number(check, "warmup", own) + (pages + 1) * own + (1 + number(check, "retry", number(check, "nb_get_retry", RETRY))) * one
+                self.verdict = max(self.verdict, min(LONGEST, took))
+                self.check_programs += split(word(check, "misc_path", ""))[:1]
+                for host in [n for n in check.lines if n.name == "host"] or [check]:
+                    place, at = word(host, "connect_ip", server.words[1]), word(host, "connect_port", port)
+                    if check.name in SERVERS and address(place) and at.isdigit() and 0 < int(at) < 65536:
+                        found = [str(address(place).ip), int(at), SERVERS[check.name]]
+                        if found not in self.servers:
+                            self.servers.append(found)
 
     def _text(self, text):
         """For a file that kalived does not read to its end: what stands there in so many words."""

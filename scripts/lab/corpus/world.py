@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 
-from . import frames, needs as needing
+from . import answers, frames, needs as needing
 
 BOX = "/run/corpus"
 ROOT = f"{BOX}/root"
@@ -95,21 +95,13 @@ def make_root(job):
     os.chmod(f"{ROOT}/usr/sbin/kalived", 0o755)
 
 
-def furnish(needs):
-    """Programs, users, files that the file names. The programs do nothing."""
-    nothing = os.path.realpath(shutil.which("true", path=_ENV["PATH"]))
-    with open(nothing, "rb") as f:
-        nothing = f.read()
-    with open(f"{ROOT}/etc/passwd") as f:
-        present = {line.split(":")[0] for line in f}
-    for number, (user, *_) in enumerate(needs["users"], 2001):
-        # As on Debian, where the package makes no such user.
-        if user not in present and user != "keepalived_script" and re.fullmatch(r"[\w.-]+", user):
-            present.add(user)
-            for file, line in (("passwd", f"{user}:x:{number}:{number}::/:/bin/sh\n"), ("group", f"{user}:x:{number}:\n")):
-                with open(f"{ROOT}/etc/{file}", "a") as f:
-                    f.write(line)
-    for name in {*needs["programs"], "/bin/sh", "/bin/bash"}:
+def programs(names, does="true"):
+    """Under each of these names the program that does nothing and succeeds, or that fails; with None there is none."""
+    content = None
+    if does:
+        with open(os.path.realpath(shutil.which(does, path=_ENV["PATH"])), "rb") as f:
+            content = f.read()
+    for name in sorted(names):
         path = name if name.startswith("/") else f"/usr/bin/{name}"
         path = os.path.normpath(path)
         if not re.fullmatch(r"[^\0\n]{2,200}", path) or path == CONF:
@@ -120,11 +112,28 @@ def furnish(needs):
             os.makedirs(os.path.dirname(ROOT + full), exist_ok=True)
             if os.path.lexists(ROOT + full):
                 os.unlink(ROOT + full)
-            with open(ROOT + full, "wb") as f:
-                f.write(nothing)
-            os.chmod(ROOT + full, 0o755)
+            if content is not None:
+                with open(ROOT + full, "wb") as f:
+                    f.write(content)
+                os.chmod(ROOT + full, 0o755)
         except OSError:
             continue
+
+
+def furnish(job, needs):
+    """Programs, users, files that the file names. The programs do nothing."""
+    with open(f"{ROOT}/etc/passwd") as f:
+        present = {line.split(":")[0] for line in f}
+    for number, (user, *_) in enumerate(needs["users"], 2001):
+        # As on Debian, where the package makes no such user.
+        if user not in present and user != "keepalived_script" and re.fullmatch(r"[\w.-]+", user):
+            present.add(user)
+            for file, line in (("passwd", f"{user}:x:{number}:{number}::/:/bin/sh\n"), ("group", f"{user}:x:{number}:\n")):
+                with open(f"{ROOT}/etc/{file}", "a") as f:
+                    f.write(line)
+    programs({*needs["programs"], "/bin/sh", "/bin/bash"})
+    if job.get("no_programs"):
+        programs(needs["check_programs"], None)
     for path in needs["files"]:
         try:
             os.makedirs(os.path.dirname(ROOT + path), exist_ok=True)
@@ -180,10 +189,29 @@ def addresses(host, wire, needs, ends):
             wire.call("ip", "addr", "add", f"{gateway}/{'128' if ':' in gateway else '32'}", "dev", ends[name])
 
 
+def reachable(host, wire, needs, ends):
+    """Gives the other end of the first cable the addresses of the real servers."""
+    first = next(iter(ends), None)
+    own = {word.split("/")[0] for words in needs["addresses"].values() for word in words}
+    for address in sorted({s[0] for s in needs["servers"]} - own if first else ()):
+        size = "128" if ":" in address else "32"
+        wire.call("ip", "addr", "add", f"{address}/{size}", "dev", ends[first], *(("nodad",) if ":" in address else ()))
+        host.call("ip", "route", "add", f"{address}/{size}", "dev", first)
+    if first:
+        # Replies go to whichever address the check came from.
+        wire.call("ip", "route", "add", "default", "dev", ends[first])
+        wire.call("ip", "-6", "route", "add", "default", "dev", ends[first])
+
+
+def table(host):
+    """The IPVS table."""
+    return host.call("ipvsadm", "-Sn")
+
+
 def observe(host):
     """What a daemon can have changed."""
     values = host.call("sh", "-c", "cd /proc/sys/net; grep -s . " + " ".join(f"ipv[46]/conf/*/{s}" for s in SYSCTLS))
-    ipvs = host.call("ipvsadm", "-Sn") if os.path.exists("/proc/net/ip_vs") or _have_ipvs(host) else None
+    ipvs = table(host) if os.path.exists("/proc/net/ip_vs") or _have_ipvs(host) else None
     return {
         "links": host.json("ip", "-j", "-d", "addr", "show"),
         "routes": [[*host.json("ip", "-N", "-j", "-d", family, "route", "show", "table", "all")] for family in ("-4", "-6")],
@@ -238,6 +266,8 @@ def discover(job, host, wire):
             f.write(job["text"].encode("latin-1"))
     dump = call("chroot", ROOT, "/usr/sbin/kalived", "--offline", "--show-secrets", "-f", CONF, *more, "--dump-conf")
     needs = needing.of(job["text"], dump)
+    if job.get("servers"):
+        needs.interfaces = needs.interfaces or ["eth0"]
     for _ in range(3):
         for number, name in enumerate(needs.interfaces, 1):
             if not os.path.exists(f"{BOX}/cable-{number}"):
@@ -261,7 +291,7 @@ def run(job):
     if needs is None:
         return discover(job, host, wire)
     ends = {name: cable(host, wire, number, name) for number, name in enumerate(needs["interfaces"], 1)}
-    furnish(needs)
+    furnish(job, needs)
     addresses(host, wire, needs, ends)
     running = processes(needs)
     if job.get("answer"):
@@ -273,6 +303,9 @@ def run(job):
             host.call("ip", "route", "add", "default", "dev", first)
             host.call("ip", "-6", "route", "add", "default", "dev", first)
             wire.sysctl({f"ipv4/conf/{ends[first]}/proxy_arp": 1, f"ipv4/conf/{ends[first]}/rp_filter": 0})
+    if job.get("servers"):
+        reachable(host, wire, needs, ends)
+        served = answers.Answers(wire.path, needs["servers"], BOX)
     for name in needs["namespaces"]:
         os.makedirs(f"{ROOT}/run/netns", exist_ok=True)
         open(f"{ROOT}/run/netns/{name}", "w").close()
@@ -298,6 +331,22 @@ def run(job):
         if (done or not expected) and time.monotonic() - since > job["settle"]:
             break
         time.sleep(0.2)
+    tables = {}
+
+    def later(when):
+        end = time.monotonic() + needs["verdict"]
+        while time.monotonic() < end and daemon.poll() is None:
+            time.sleep(2)
+        tables[when] = table(host)
+
+    if job.get("servers") and needs["verdict"]:
+        later("with all servers up")
+        served.half()
+        programs(needs["check_programs"], None if job.get("no_programs") else "false")
+        later("with half of the servers down")
+        served.all()
+        programs(needs["check_programs"], None if job.get("no_programs") else "true")
+        later("with the servers back")
     ended = daemon.poll()
     after = observe(host)
     stopped = time.monotonic()
@@ -320,4 +369,4 @@ def run(job):
     for p in running:
         p.kill()
     return {"before": before, "after": after, "left": left, "seen": seen, "states": states(read()) if stopped is None else last,
-            "exit": ended, "early": stopped is None, "took": round((stopped or time.monotonic()) - started, 2), "log": read()[-60000:]}
+            "tables": tables, "answers": sorted(served.errors) if job.get("servers") else [], "exit": ended, "early": stopped is None, "took": round((stopped or time.monotonic()) - started, 2), "log": read()[-60000:]}

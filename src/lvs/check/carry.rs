@@ -458,7 +458,7 @@ impl Checks {
                 *kills = kills.saturating_add(1);
                 let wait = if first { GRACE } else { AGAIN };
                 self.step_at(check, cx.now.mono + wait);
-                self.judge(check, Err(failed(format!("timed out after {}", crate::words::span(limit)))), cx, out);
+                self.judge(check, Err(failed(format!("{}{}", text::TIMED_OUT, crate::words::span(limit)))), cx, out);
             }
             _ => {}
         }

@@ -404,6 +404,11 @@ impl Checks {
         members.iter().filter_map(view).collect()
     }
 
+    /// What a letter says first about a server that is up, or down, by the last result of this check.
+    pub fn letter(&self, check: CheckId, up: bool) -> Option<String> {
+        self.all.get(check).map(|one| text::letter(&one.spec.what, up, &one.words))
+    }
+
     /// How many checks there are, how many of them have a connection or a program at this moment, and how many starts were late so far.
     pub fn sizes(&self) -> (usize, usize, u64) {
         let busy = self.plan.taken(Lane::Connections) + self.plan.taken(Lane::Programs);

@@ -25,6 +25,9 @@ pub(super) fn kind(what: &What) -> &'static str {
     }
 }
 
+/// How the result of a program begins whose time is over.
+pub(super) const TIMED_OUT: &str = "timed out after ";
+
 fn note(level: Level, text: String) -> Note {
     Note { level, text }
 }
@@ -54,6 +57,24 @@ pub(super) fn succeeded(spec: &CheckSpec, user: &User) -> Note {
         What::Bfd(name) => format!("BFD check of [{name}] RS({svc}) is UP"),
     };
     note(Level::Info, text)
+}
+
+/// The first line of a letter about a server that this check takes out of the pool or gives back, as keepalived has it.
+pub(super) fn letter(what: &What, up: bool, words: &str) -> String {
+    let verb = if up { "succeed" } else { "failed" };
+    match what {
+        What::Tcp(_) => format!("TCP CHECK {verb} on service"),
+        What::Udp { .. } => format!("UDP CHECK {verb} on service"),
+        What::Ping(_) => format!("ICMP CHECK {verb} on service"),
+        What::Dns { .. } => format!("DNS_CHECK: {verb} on service"),
+        What::Http(_) if !up => "CHECK failed on service : HTTP request failed".into(),
+        What::Misc { .. } if up => "MISC CHECK succeeded on service".into(),
+        What::Misc { .. } if words.starts_with(TIMED_OUT) => "MISC CHECK timed out on service".into(),
+        What::Misc { .. } => "MISC CHECK failed on service".into(),
+        What::Bfd(name) if up => format!("BFD CHECK {name} succeeded on service"),
+        What::Bfd(name) => format!("BFD CHECK {name} failed on service"),
+        What::Http(_) | What::Smtp { .. } | What::File { .. } | What::Never(_) => format!("CHECK {verb} on service"),
+    }
 }
 
 /// It fails from now on, after so many failures that did not count.
