@@ -174,7 +174,9 @@ impl Seal {
         self.settle(now.mono);
         self.offset = Some(offset(now));
         let due = Wall(now.wall.0 + at.0.saturating_sub(now.mono.0));
-        let sequence = signing.next(due, self.armed.back().map(|(_, s)| *s).or(self.left));
+        // A larger one of another router may have been accepted since the last one was armed (AH).
+        let last = self.armed.back().map_or(self.left, |(_, s)| later(self.left, *s));
+        let sequence = signing.next(due, last);
         self.armed.push_back((at, sequence));
         signing.sign(cfg, src, packets, sequence)
     }
@@ -231,7 +233,13 @@ impl Seal {
     ) {
         self.kind = left.or(armed).or(marks.first().map(|(_, s)| *s)).map(Kind::of_sequence);
         self.left = left;
-        self.armed = last.zip(armed).into_iter().map(|(at, s)| (at, moved_on(s, now.since(at)))).collect();
+        self.armed.clear();
+        match (armed, last) {
+            (Some(sequence), Some(at)) => self.armed.push_back((at, moved_on(sequence, now.since(at)))),
+            // Armed by a Master that is one no more.
+            (Some(sequence), None) => self.left = later(left, sequence),
+            (None, _) => {}
+        }
         self.marks = Marks::of(marks);
     }
 }

@@ -264,7 +264,7 @@ impl Sim {
         let day: i64 = 86_400_000_000_000;
         let step = any.cast_signed() - day;
         let groups = &self.ground.opts.groups;
-        let knows = [Class::Crash, Class::Stop, Class::CrashResume, Class::HandOver]
+        let knows = [Class::Crash, Class::Stop, Class::CrashResume]
             .iter()
             .all(|c| !self.ground.opts.rates[*c as usize].present);
         let signed = groups.iter().any(|g| g.auth.signs(0));

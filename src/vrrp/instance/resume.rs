@@ -172,6 +172,9 @@ impl Instance {
         if self.state != State::Init {
             return;
         }
+        // Also where it starts anew: peers remember the sequences that they have accepted.
+        let sequences = (shot.sequence, shot.armed_sequence);
+        self.seal.resume(sequences, shot.last_armed.map(Instant), &shot.marks, cx.now.mono);
         match state_of(shot.state) {
             Some(State::Master) if self.link(cx.links).is_none_or(|l| l.ifindex != shot.ifindex) => {
                 cx.fx.note(text::cold(&self.cfg.name, text::ANOTHER_INTERFACE));
@@ -246,8 +249,6 @@ impl Instance {
         let now = cx.now;
         self.go(self.decide(input), Cause::None, None, cx);
         self.since = self.since_of(shot, now);
-        let sequences = (shot.sequence, shot.armed_sequence);
-        self.seal.resume(sequences, shot.last_armed.map(Instant), &shot.marks, now.mono);
         if !self.owner() {
             self.priority = shot.priority.min(254);
         }
