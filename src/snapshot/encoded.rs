@@ -6,8 +6,8 @@
 
 use super::InstanceShot;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error};
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -74,14 +74,15 @@ impl<'de> Deserialize<'de> for Encoded {
     }
 }
 
-static BLANK: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::to_value(InstanceShot::default()).expect("names are strings, and no number is infinite")
+/// The JSON of each field of a state that has only defaults.
+static BLANK: LazyLock<BTreeMap<String, Box<RawValue>>> = LazyLock::new(|| {
+    let all = serde_json::to_string(&InstanceShot::default()).expect("names are strings, and no number is infinite");
+    serde_json::from_str(&all).expect("it was just written")
 });
 
 fn sparse(shot: &InstanceShot) -> Result<Box<RawValue>, serde_json::Error> {
-    let mut all = serde_json::to_value(shot)?;
-    if let Value::Object(fields) = &mut all {
-        fields.retain(|name, value| BLANK.get(name) != Some(value));
-    }
-    to_raw_value(&all)
+    let all = serde_json::to_string(shot)?;
+    let mut fields: BTreeMap<&str, &RawValue> = serde_json::from_str(&all)?;
+    fields.retain(|name, json| BLANK.get(*name).is_none_or(|blank| blank.get() != json.get()));
+    to_raw_value(&fields)
 }
