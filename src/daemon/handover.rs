@@ -14,8 +14,9 @@ use std::os::unix::fs::FileExt;
 
 /// Between two snapshots at least the first value: 255 takeovers in a second must not write 255 times 40 KiB before the next takeover. Of
 /// very many virtual routers that change one after another, snapshots take no more than a tenth of the processor's time: ten times as long
-/// as the last one took, at most the second value. A successor of a core that dies in between takes over from what was written before.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// as the quicker of the last two took, because one may have been interrupted; at most the second value. A successor of a core that dies in
+/// between takes over from what was written before.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
 /// From a change to the line about it, and so between two such lines.
 const SUMMARY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -100,8 +101,8 @@ impl<O: Os> Exec<O> {
             self.write_shot(kept, now, Some(shot));
             let end = self.os.mono();
             if let Some(kept) = &mut self.kept {
-                kept.took = end.since(from);
-                kept.after = end + (kept.took * 10).clamp(PAUSE.0, PAUSE.1);
+                let before = core::mem::replace(&mut kept.took, end.since(from));
+                kept.after = end + (kept.took.min(before) * 10).clamp(PAUSE.0, PAUSE.1);
             }
             // A change in the snapshot may change the summary too; a takeover has precedence over that line.
             self.summary_at.get_or_insert(now.mono + SUMMARY_PAUSE);
