@@ -287,6 +287,39 @@ fn sequences_and_marks_survive_a_hand_over() {
     }
 }
 
+/// Two processes, one after the other, start anew from what the one before left, and the wall clock was set back: peers remember the
+/// sequences that they have accepted.
+#[test]
+fn a_start_from_an_old_snapshot_is_no_replay() {
+    for cfg in [ah(), with_hmac(v3(), hmac(HmacMode::Enforce, AntiReplay::Monotonic))] {
+        let mut p = Pair::new(&cfg);
+        p.run(Duration::from_secs(5));
+        p.a.event(Event::Guard(GuardEv::Freeze));
+        p.pass();
+        // What is armed leaves, whatever becomes of the process.
+        core::mem::take(&mut p.armed).values().for_each(|bytes| p.deliver(bytes));
+        for starts in 1..=2 {
+            let snapshot = crate::handover::written(&p.a.world.last_snapshot(p.a.now));
+            let mut next = Bench::of(World::standby(Config { instances: vec![cfg.clone()], ..Config::default() }));
+            let Now { mono, wall } = p.a.now;
+            next.now = Now { mono: mono + Duration::from_secs(60), wall: Wall(wall.0 - 86_400_000_000_000) };
+            next.kernel.clone_from(&p.a.kernel);
+            next.start();
+            let dead_since = (starts == 2).then_some(p.a.now.mono);
+            next.event(Event::Guard(GuardEv::Go { snapshot: Some(snapshot), dead_since }));
+            next.fire();
+            assert_eq!(next.state(), State::Backup, "{:?}", next.log);
+            p.a = next;
+        }
+        (p.seen, p.armed) = (0, BTreeMap::new());
+        let (n, refused) = (p.accepted(), p.refused());
+        p.run(Duration::from_secs(8));
+        assert_eq!(p.a.state(), State::Master, "{:?}", p.a.log);
+        assert!(p.accepted() >= n + 4, "{:?}", p.b.view().stats);
+        assert_eq!(p.refused(), refused, "{:?}", p.b.view().stats);
+    }
+}
+
 /// From one kind of signature to the other: the sequences of the one mean nothing for the other, in a running process and in the next.
 #[test]
 fn another_kind_of_signature_begins_anew() {
