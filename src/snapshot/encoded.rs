@@ -5,18 +5,34 @@
 //! anew.
 
 use super::InstanceShot;
+use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-/// The state of a virtual router and, once it was written, its JSON. A clone shares both. The JSON lacks the fields that have their
-/// defaults: every reader since layout 4 has the same ones.
-#[derive(Clone, Debug, Default)]
-pub struct Encoded(Arc<(InstanceShot, OnceLock<Box<RawValue>>)>);
+/// The state of a virtual router, as itself, as JSON, or as both; a clone shares both. The JSON lacks the fields that have their defaults:
+/// every reader since layout 4 has the same ones.
+#[derive(Clone)]
+pub struct Encoded(Arc<Part>);
+
+// One of the two is set from the beginning.
+#[derive(Default)]
+struct Part {
+    shot: OnceLock<Box<InstanceShot>>,
+    json: OnceLock<Box<RawValue>>,
+}
 
 impl Encoded {
+    /// Keeps only the JSON, which is the smaller one; the state is read from it when somebody asks for it.
+    pub fn of(shot: InstanceShot) -> Encoded {
+        match sparse(&shot) {
+            Ok(json) => Encoded(Arc::new(Part { json: json.into(), ..Part::default() })),
+            Err(_) => shot.into(),
+        }
+    }
+
     /// Whether both are one: the state was not made and encoded anew between them.
     pub fn is(&self, other: &Encoded) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -25,23 +41,30 @@ impl Encoded {
 
 impl From<InstanceShot> for Encoded {
     fn from(shot: InstanceShot) -> Self {
-        Encoded(Arc::new((shot, OnceLock::new())))
+        Encoded(Arc::new(Part { shot: Box::new(shot).into(), ..Part::default() }))
     }
 }
 
 impl Deref for Encoded {
     type Target = InstanceShot;
     fn deref(&self) -> &InstanceShot {
-        &self.0.0
+        let Part { shot, json } = &*self.0;
+        let read = || serde_json::from_str(json.get()?.get()).ok();
+        shot.get_or_init(|| read().expect("what was encoded here is read"))
     }
 }
 
 // Clones keep what they have.
 impl DerefMut for Encoded {
     fn deref_mut(&mut self) -> &mut InstanceShot {
-        let (shot, json) = Arc::make_mut(&mut self.0);
-        json.take();
-        shot
+        *self = InstanceShot::clone(self).into();
+        Arc::get_mut(&mut self.0).and_then(|part| part.shot.get_mut()).expect("it was just made")
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -55,15 +78,15 @@ impl Eq for Encoded {}
 
 impl Serialize for Encoded {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (shot, json) = &*self.0;
         // Other formats identify fields by position.
         if !serializer.is_human_readable() {
-            return shot.serialize(serializer);
+            return (**self).serialize(serializer);
         }
+        let json = &self.0.json;
         if let Some(json) = json.get() {
             return json.serialize(serializer);
         }
-        let sparse = sparse(shot).map_err(S::Error::custom)?;
+        let sparse = sparse(self).map_err(S::Error::custom)?;
         json.get_or_init(|| sparse).serialize(serializer)
     }
 }

@@ -53,6 +53,15 @@ const LONGEST: usize = 4608;
 /// No armed advert is further away.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(256);
 
+// A virtual router in the last snapshot, and what else decides whether it is the same in the next one.
+pub(super) struct Shot {
+    addrs: Vec<AddrId>,
+    // One of them was missing.
+    missing: bool,
+    ifindex: u32,
+    part: Encoded,
+}
+
 // The content of the last snapshot, to decide whether another one is needed.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Written {
@@ -61,9 +70,9 @@ pub(super) struct Written {
     // Virtual routers with another mark or another configuration.
     #[serde(default)]
     pub(super) changed: BTreeSet<VrKey>,
-    // What was written of each virtual router, with whether an address of it was missing.
+    // What was written of each virtual router.
     #[serde(skip)]
-    pub(super) shots: BTreeMap<VrKey, (bool, Encoded)>,
+    pub(super) shots: BTreeMap<VrKey, Shot>,
     // A check of a real server has another result.
     pub(super) verdicts_changed: bool,
     verdicts_at: Instant,
@@ -119,7 +128,7 @@ impl World {
         &self,
         changed: &BTreeSet<VrKey>,
         told: &BTreeSet<Subject>,
-        before: &mut BTreeMap<VrKey, (bool, Encoded)>,
+        before: &mut BTreeMap<VrKey, Shot>,
     ) -> Vec<Encoded> {
         let told: BTreeSet<&str> = told.iter().filter_map(Subject::instance).collect();
         let mut old = core::mem::take(before);
@@ -129,16 +138,17 @@ impl World {
         for (vr, vi) in self.instances.iter() {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
             let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
-            let same = |(missed, shot): &(bool, Encoded)| {
-                *missed == missing && shot.addrs == ids && shot.ifindex == ifindex && !told.contains(&*vi.cfg().name)
+            let same = |shot: &Shot| {
+                (shot.missing, shot.ifindex, &shot.addrs) == (missing, ifindex, &ids)
+                    && !changed.contains(&vr)
+                    && !told.contains(&*vi.cfg().name)
             };
-            let kept = old.remove(&vr).filter(|before| !changed.contains(&vr) && same(before));
-            let (_, shot) = kept.unwrap_or_else(|| {
-                let shot = self.shot_of(vr, vi, ids, missing || waiting.contains(&vr), &inherited);
-                (missing, shot.into())
+            let shot = old.remove(&vr).filter(same).unwrap_or_else(|| {
+                let shot = self.shot_of(vr, vi, ids.clone(), missing || waiting.contains(&vr), &inherited);
+                Shot { addrs: ids, missing, ifindex, part: Encoded::of(shot) }
             });
-            before.insert(vr, (missing, shot.clone()));
-            all.push(shot);
+            all.push(shot.part.clone());
+            before.insert(vr, shot);
         }
         all
     }

@@ -258,13 +258,14 @@ impl Sim {
     }
 
     /// The step of a wall clock, in nanoseconds. Documented: with `anti_replay time` routers whose clocks differ by more than the window
-    /// refuse each other; and a clock that is set back makes a router that was started again, and knows nothing, wait until it has caught up.
+    /// refuse each other; and a clock that is set back makes a router that was started again, or that a reload took out and
+    /// another one put in, wait until it has caught up: it knows nothing.
     pub fn wall_step(&mut self, node: usize, any: u64) -> i64 {
         use crate::faults::Class;
         let day: i64 = 86_400_000_000_000;
         let step = any.cast_signed() - day;
         let groups = &self.ground.opts.groups;
-        let knows = [Class::Crash, Class::Stop, Class::CrashResume]
+        let knows = [Class::Crash, Class::Stop, Class::CrashResume, Class::Reload]
             .iter()
             .all(|c| !self.ground.opts.rates[*c as usize].present);
         let signed = groups.iter().any(|g| g.auth.signs(0));
