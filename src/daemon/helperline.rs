@@ -42,6 +42,9 @@ const HERE_PER_TURN: usize = 8;
 /// A group that is not joined after this time is reported: the kernel's lock is held for so long by a program that does something wrong.
 const LATE: Duration = Duration::from_secs(2);
 
+/// After this time a helper that lives has removed the pipe that it was asked to remove.
+const DONE: Duration = Duration::from_secs(10);
+
 /// Logged when a group is not joined in time.
 pub const JOINS_LATE: &str = "a multicast group has not been joined for 2 s: another program keeps the kernel's lock for interfaces, or the helper \
      process was stopped; virtual routers of that interface begin when it is joined";
@@ -104,6 +107,8 @@ pub struct HelperLine {
     removals: Vec<Ask>,
     /// Named pipes that helpers made, of this process and of those before it, and that no helper was asked to remove.
     made: BTreeMap<String, FileId>,
+    /// Those that this helper was asked to remove within [`DONE`], the last ones: one that dies may not have done it. There is no answer.
+    asked: VecDeque<(String, FileId, Instant)>,
     /// `made` is another one since it was last [kept](HelperLine::kept).
     dirty: bool,
     buffer: Vec<u8>,
@@ -168,6 +173,12 @@ impl HelperLine {
         }
         self.socket = None;
         self.queue.clear();
+        for (path, file, _) in core::mem::take(&mut self.asked) {
+            if !self.made.contains_key(&path) {
+                self.made.insert(path.clone(), file);
+                self.remove_fifo(os, path);
+            }
+        }
         // Whether the helper had created these files is not known any more.
         self.fifos.retain(|_, f| !f.closing);
     }
@@ -179,8 +190,10 @@ impl HelperLine {
         self.socket = Some(socket);
         let mut all = core::mem::take(&mut self.removals);
         for ask in &all {
-            if let Ask::RemoveFifo { path, .. } = ask {
-                self.dirty |= self.made.remove(path).is_some();
+            if let Ask::RemoveFifo { path, file } = ask
+                && self.made.remove(path).is_some()
+            {
+                self.give_up(path.clone(), *file, os.mono());
             }
         }
         all.extend(self.fifos.values().filter(|f| f.fd.is_none()).map(|f| f.ask.clone()));
@@ -292,10 +305,18 @@ impl HelperLine {
         if self.socket.is_some() {
             let _ = self.queue(os, &ask);
             self.made.remove(&path);
-            self.dirty = true;
+            self.give_up(path, file, os.mono());
         } else if self.removals.len() < MOST_FIFOS {
             self.removals.push(ask);
         }
+    }
+
+    // A helper is asked to remove it. Further ones than these are left if that helper dies at once.
+    fn give_up(&mut self, path: String, file: FileId, now: Instant) {
+        if self.asked.len() >= MOST_FIFOS {
+            self.dirty |= self.asked.pop_front().is_some();
+        }
+        self.asked.push_back((path, file, now));
     }
 
     /// Named pipes that a process before this one made.
@@ -307,7 +328,8 @@ impl HelperLine {
     /// What the next process has to know, or the one that removes what is left.
     pub(super) fn kept(&mut self) -> Vec<(Box<str>, u64, u64)> {
         self.dirty = false;
-        self.made.iter().map(|(path, file)| (path.as_str().into(), file.dev, file.ino)).collect()
+        let asked = self.asked.iter().map(|(path, file, _)| (path, file));
+        self.made.iter().chain(asked).map(|(path, file)| (path.as_str().into(), file.dev, file.ino)).collect()
     }
 
     /// Whether [`HelperLine::kept`] is another one than last time.
@@ -343,6 +365,8 @@ impl HelperLine {
         fd: Option<OwnedFd>,
     ) -> Option<Event<'static>> {
         let f = self.fifos.get_mut(&fifo).filter(|f| f.fd.is_none())?;
+        // What the helper was asked before is done. Another pipe may have the number of one that was removed.
+        self.asked.retain(|(path, ..)| *path != f.path);
         if let Ok(Some(file)) = result
             && self.made.len() < 2 * MOST_FIFOS
         {
@@ -378,6 +402,10 @@ impl HelperLine {
     /// Sends the requests of this turn. Returns a note for the log.
     pub(super) fn turn(&mut self, os: &mut impl Os) -> Option<Note> {
         self.pump(os);
+        let now = os.mono();
+        while self.asked.front().is_some_and(|(.., at)| *at + DONE <= now) {
+            self.dirty |= self.asked.pop_front().is_some();
+        }
         core::mem::take(&mut self.behind).then(|| Note { level: Level::Error, text: BEHIND.to_owned() })
     }
 

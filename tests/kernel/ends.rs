@@ -4,6 +4,7 @@
 //! be the same for every time.
 
 use crate::guard::{ask, kill, role, running};
+use crate::guard_faults::signal;
 use crate::lab::daemon::{Conf, Daemon, VIP, stand_in, under_test};
 use crate::lab::{Host, IFACE, Lab, pause, skip, until, until_true};
 
@@ -68,8 +69,8 @@ fn a_stop_leaves_no_route_rule_or_pipe_whoever_died_before() {
     );
     let text = format!("{fixed}{}", conf.text());
     let left = || format!("{}{}", a.run("ip route show 198.18.80.0/24"), a.run("ip rule show from 198.18.80.1"));
-    for what in ["nothing", "core", "core twice", "upgrade", "helper"] {
-        let daemon = lab.start_program(under_test(), &a, &text);
+    for what in ["nothing", "core", "core twice", "upgrade", "helper", "helper that was asked"] {
+        let mut daemon = lab.start_program(under_test(), &a, &text);
         // The pipe is made long before the address is added.
         until_true("the VIP on a", || a.holds(VIP) && left().lines().count() == 2);
         assert!(pipe.exists());
@@ -77,6 +78,14 @@ fn a_stop_leaves_no_route_rule_or_pipe_whoever_died_before() {
             "nothing" => {}
             "upgrade" => assert_eq!(ask(&daemon, "upgrade").0, Some(0), "log:\n{}", daemon.log()),
             "helper" => kill(running(&daemon, "--helper")),
+            // It does nothing any more, and dies when the core has asked it to remove the pipe.
+            "helper that was asked" => {
+                let helper = running(&daemon, "--helper");
+                signal("STOP", &[helper]);
+                daemon.signal("TERM");
+                daemon.await_line("Stopped; was MASTER");
+                kill(helper);
+            }
             _ => {
                 let core = running(&daemon, "--core");
                 kill(core);
@@ -88,7 +97,10 @@ fn a_stop_leaves_no_route_rule_or_pipe_whoever_died_before() {
                 }
             }
         }
-        let (code, log) = daemon.stop();
+        if what != "helper that was asked" {
+            daemon.signal("TERM");
+        }
+        let (code, log) = (daemon.await_exit().code(), daemon.log());
         assert_eq!(code, Some(0), "{what}; log:\n{log}");
         nothing_left(&a, what, &log);
         assert_eq!(left(), "", "{what}; log:\n{log}");

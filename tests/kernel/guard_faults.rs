@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn signal(name: &str, pids: &[u32]) {
+pub fn signal(name: &str, pids: &[u32]) {
     let sent = Command::new("kill").arg(format!("-{name}")).args(pids.iter().map(u32::to_string)).status();
     assert!(sent.is_ok_and(|s| s.success()), "{pids:?} live");
 }

@@ -202,6 +202,11 @@ fn a_full_named_pipe_loses_no_part_of_a_line_and_is_told_when_it_has_room() {
     assert_eq!(core.asked(), []);
     core.apply([Effect::Helper(HelperFx::CloseFifo { fifo: pipe })]);
     assert_eq!(core.asked(), [Ask::RemoveFifo { path: "/run/f".into(), file }]);
+    // A helper that was asked and died may not have done it.
+    let (ours, theirs) = seqpacket::pair().unwrap();
+    core.helper = theirs;
+    core.exec.attach_helper(ours);
+    assert_eq!(core.asked(), [Ask::RemoveFifo { path: "/run/f".into(), file }]);
 }
 
 #[test]
