@@ -13,9 +13,9 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// Between two snapshots at least the first value: 255 takeovers in a second must not write 255 times 40 KiB before the next takeover. Of
-/// very many virtual routers that change one after another, snapshots take no more than a tenth of the processor's time: ten times as long
-/// as the quicker of the last two took, because one may have been interrupted; at most the second value. A successor of a core that dies in
-/// between takes over from what was written before.
+/// very many virtual routers that change one after another, the pause is ten times as long as the quicker of the last two snapshots took,
+/// because one may have been interrupted, and at most the second value: snapshots take about a tenth of the processor's time. If the core
+/// dies during the pause, its successor continues from the snapshot before.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
 /// From a change to the line about it, and so between two such lines.
 const SUMMARY_PAUSE: Duration = Duration::from_secs(1);

@@ -97,7 +97,7 @@ pub struct HelperLine {
     joins: BTreeMap<u64, Join>,
     /// The number of the last of them.
     last_join: u64,
-    /// It was logged that they are late.
+    /// Whether it was logged that some of them are late.
     late: bool,
     /// Before this time the loop joins itself ([`Exec::join_alone_until`]).
     alone_until: Option<Instant>,
@@ -107,7 +107,8 @@ pub struct HelperLine {
     removals: Vec<Ask>,
     /// Named pipes that helpers made, of this process and of those before it, and that no helper was asked to remove.
     made: BTreeMap<String, FileId>,
-    /// Those that this helper was asked to remove within [`DONE`], the last ones: one that dies may not have done it. There is no answer.
+    /// Named pipes that this helper was asked to remove, and when. The helper does not answer: one that dies within [`DONE`] may not have
+    /// removed them.
     asked: VecDeque<(String, FileId, Instant)>,
     /// `made` is another one since it was last [kept](HelperLine::kept).
     dirty: bool,
@@ -258,7 +259,7 @@ impl HelperLine {
         (!self.late).then(|| oldest.since + LATE)
     }
 
-    /// Once for all that are late together.
+    /// Whether a join is late and that is to be logged: once for all that are late together.
     fn is_late(&mut self, now: Instant) -> bool {
         self.late &= !self.joins.is_empty();
         let late = self.next_deadline().is_some_and(|at| at <= now);
@@ -311,7 +312,7 @@ impl HelperLine {
         }
     }
 
-    // A helper is asked to remove it. Further ones than these are left if that helper dies at once.
+    // Notes that a helper is asked to remove the pipe. Only the last ones are noted, as many as there may be open.
     fn give_up(&mut self, path: String, file: FileId, now: Instant) {
         if self.asked.len() >= MOST_FIFOS {
             self.dirty |= self.asked.pop_front().is_some();
@@ -365,7 +366,7 @@ impl HelperLine {
         fd: Option<OwnedFd>,
     ) -> Option<Event<'static>> {
         let f = self.fifos.get_mut(&fifo).filter(|f| f.fd.is_none())?;
-        // What the helper was asked before is done. Another pipe may have the number of one that was removed.
+        // The helper has done what it was asked before this. A new pipe may have the inode number of a removed one.
         self.asked.retain(|(path, ..)| *path != f.path);
         if let Ok(Some(file)) = result
             && self.made.len() < 2 * MOST_FIFOS

@@ -117,10 +117,11 @@ impl World {
         if !tracks && !timeouts && !verdicts && !routers && addresses == self.written.addresses {
             return None;
         }
-        let mut written = core::mem::take(&mut self.written);
-        let shots = self.shots(&written.changed, &told, &mut written.shots);
-        self.written = Written { verdicts_at: now.mono, addresses, shots: written.shots, ..Written::default() };
-        Some(self.shoot(now, shots, false))
+        let Written { changed, shots, .. } = core::mem::take(&mut self.written);
+        let shots = self.shots(&changed, &told, shots);
+        let parts = shots.values().map(|shot| shot.part.clone()).collect();
+        self.written = Written { verdicts_at: now.mono, addresses, shots, ..Written::default() };
+        Some(self.shoot(now, parts, false))
     }
 
     // What is written of the virtual routers: of those that did not change since the last snapshot, what was written then.
@@ -128,14 +129,12 @@ impl World {
         &self,
         changed: &BTreeSet<VrKey>,
         told: &BTreeSet<Subject>,
-        before: &mut BTreeMap<VrKey, Shot>,
-    ) -> Vec<Encoded> {
+        mut before: BTreeMap<VrKey, Shot>,
+    ) -> BTreeMap<VrKey, Shot> {
         let told: BTreeSet<&str> = told.iter().filter_map(Subject::instance).collect();
-        let mut old = core::mem::take(before);
         let mut addrs = self.held();
         let (waiting, inherited) = (self.announcer.waiting(), self.inherited());
-        let mut all = Vec::with_capacity(self.instances.len());
-        for (vr, vi) in self.instances.iter() {
+        let shot = |(vr, vi): (VrKey, &Instance)| {
             let (ids, missing) = addrs.remove(&vr).unwrap_or_default();
             let ifindex = vi.link(&self.links).map_or(0, |l| l.ifindex);
             let same = |shot: &Shot| {
@@ -143,14 +142,13 @@ impl World {
                     && !changed.contains(&vr)
                     && !told.contains(&*vi.cfg().name)
             };
-            let shot = old.remove(&vr).filter(same).unwrap_or_else(|| {
+            let shot = before.remove(&vr).filter(same).unwrap_or_else(|| {
                 let shot = self.shot_of(vr, vi, ids.clone(), missing || waiting.contains(&vr), &inherited);
                 Shot { addrs: ids, missing, ifindex, part: Encoded::of(shot) }
             });
-            all.push(shot.part.clone());
-            before.insert(vr, shot);
-        }
-        all
+            (vr, shot)
+        };
+        self.instances.iter().map(shot).collect()
     }
 
     // Addresses of each virtual router that it holds or has requested, and whether one is missing.

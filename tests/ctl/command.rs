@@ -192,7 +192,7 @@ fn outputs_replace_a_file_and_follow_no_link() {
 /// LVS-603: keepalived's genhash ends with 0 there, and says so on standard output, where the digest is expected.
 #[test]
 fn genhash_against_a_port_that_refuses_fails_and_prints_no_digest() {
-    // The port is taken on another address, so that nobody gets it for all addresses meanwhile.
+    // A listener holds the port on another address, so no other process can bind it on all addresses during the test.
     let taken = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for tls in [&[][..], &["-S"]] {

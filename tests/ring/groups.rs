@@ -60,7 +60,12 @@ struct Core {
 }
 
 impl Core {
+    /// `None` where this process may not open the sockets, or there is no io_uring.
     fn new() -> Option<Core> {
+        if kalived::sys::host::user() != 0 {
+            println!("skipped: wants root");
+            return None;
+        }
         let ring = Ring::new().map_err(|e| println!("skipped: {e}")).ok()?;
         let exec = Exec::new(ring, signal::install().unwrap(), Sink::new(Target::Nowhere, false), true);
         let mut exec = exec.map_err(|e| println!("skipped: {e}")).ok()?;
@@ -121,20 +126,8 @@ fn open(sock: SockKey, group: &str) -> Effect {
     Effect::Sock(SockFx::Open { sock, spec })
 }
 
-/// Whether this process may open the sockets.
-fn may() -> bool {
-    let root = kalived::sys::host::user() == 0;
-    if !root {
-        println!("skipped: wants root");
-    }
-    root
-}
-
 #[test]
 fn the_loop_goes_on_while_another_process_keeps_a_group_from_being_joined_or_left() {
-    if !may() {
-        return;
-    }
     let Some(mut core) = Core::new() else { return };
     let mut names = Arena::<SockMark, ()>::default();
     let [other, v4, v6] = [(); 3].map(|()| names.insert(()));
@@ -165,9 +158,6 @@ fn the_loop_goes_on_while_another_process_keeps_a_group_from_being_joined_or_lef
 /// Without a helper the loop joins itself, also where the helper ends before it has answered, or where the core has just started.
 #[test]
 fn a_group_is_joined_without_a_helper() {
-    if !may() {
-        return;
-    }
     let Some(mut core) = Core::new() else { return };
     let mut names = Arena::<SockMark, ()>::default();
     let [first, second, third] = [(); 3].map(|()| names.insert(()));
@@ -191,9 +181,6 @@ fn a_group_is_joined_without_a_helper() {
 /// Each join of a helper that ended is asked of the next one; where there is none, the loop does some in each turn.
 #[test]
 fn joins_of_a_helper_that_ended_are_asked_again_or_done_some_in_each_turn() {
-    if !may() {
-        return;
-    }
     let Some(mut core) = Core::new() else { return };
     let mut names = Arena::<SockMark, ()>::default();
     let all: Vec<SockKey> = (0..20).map(|_| names.insert(())).collect();

@@ -234,16 +234,16 @@ fn canaries() {
         let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));
         assert!(caught.is_some(), "{what} does not notice {lie:?}");
     }
-    for (lie, what) in [(Sabotage::NoFilter, "F1"), (Sabotage::KeepFilter, "F2")] {
+    let lies = [
+        (Sabotage::NoFilter, "F1"),
+        (Sabotage::KeepFilter, "F2"),
+        (Sabotage::RefuseSigned, "auth"),
+        (Sabotage::AcceptForged, "auth"),
+    ];
+    for (lie, rule) in lies {
         let how = How { sabotage: Some(lie), ..How::default() };
-        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == what));
-        assert!(caught.is_some(), "nobody notices {lie:?}");
-    }
-    for lie in [Sabotage::RefuseSigned, Sabotage::AcceptForged] {
-        let how = How { sabotage: Some(lie), ..How::default() };
-        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "auth"));
-        println!("{lie:?}: noticed at seed {caught:?}");
-        assert!(caught.is_some(), "nobody notices {lie:?}");
+        let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == rule));
+        assert!(caught.is_some(), "rule {rule} does not notice {lie:?} within {CANARY_SEEDS} seeds");
     }
     let how = How { sabotage: Some(Sabotage::ForgetCustody), ..How::default() };
     let caught = (0..CANARY_SEEDS).find(|seed| run(*seed, &how).violation.is_some_and(|v| v.what == "custody"));
